@@ -1,0 +1,5 @@
+//! Networks of screader in burn, with the loaders of their published weights.
+
+mod error;
+
+pub use error::{Error, Result};

@@ -1,0 +1,47 @@
+//! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
+
+mod config;
+mod doctor;
+mod embed;
+mod fetch;
+mod genes;
+mod infer;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::Result;
+
+/// Annotate single cells with gene descriptions and a frozen LLaMA.
+#[derive(Debug, Parser)]
+#[command(name = "screader", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Train(train::TrainArgs),
+    Infer(infer::InferArgs),
+    Embed(embed::EmbedArgs),
+    Genes(genes::GenesArgs),
+    Fetch(fetch::FetchArgs),
+    Config(config::ConfigArgs),
+    Doctor(doctor::DoctorArgs),
+}
+
+impl Cli {
+    /// Run the verb that was typed.
+    pub fn run(self) -> Result<()> {
+        match self.verb {
+            Verb::Train(args) => args.run(),
+            Verb::Infer(args) => args.run(),
+            Verb::Embed(args) => args.run(),
+            Verb::Genes(args) => args.run(),
+            Verb::Fetch(args) => args.run(),
+            Verb::Config(args) => args.run(),
+            Verb::Doctor(args) => args.run(),
+        }
+    }
+}
