@@ -1,7 +1,9 @@
 //! Networks of screader in burn, with the loaders of their published weights.
 
+pub mod adamw;
 mod error;
 pub mod mlp;
+pub mod reader;
 pub mod trainable;
 
 pub use error::{Error, Result};
