@@ -7,6 +7,8 @@ use screader_models::mlp::MlpKind;
 use screader_models::reader::{Combine, Order};
 use serde::{Deserialize, Serialize};
 
+use crate::rank::RankConfig;
+use crate::train::splits::SplitConfig;
 use crate::{Error, Result};
 
 /// The defaults, with the meaning of every key.
@@ -106,6 +108,8 @@ pub struct TrainConfig {
     pub checkpoint_every: usize,
     /// Share of a training cell's genes that is dropped at random.
     pub gene_dropout: f64,
+    /// Under k-fold splits, the fold that is held out, from 0.
+    pub fold: usize,
 }
 
 /// What the learning rate does after its warm-up.
@@ -195,7 +199,7 @@ impl Config {
     }
 
     fn validate(&self) -> Result<()> {
-        let (train, model, split) = (&self.train, &self.model, &self.split);
+        let (train, model) = (&self.train, &self.model);
         let share = |value: f64| (0.0..1.0).contains(&value);
         let rules = [
             (train.steps + train.epochs > 0, "train.steps", "steps or epochs above 0"),
@@ -210,10 +214,6 @@ impl Config {
             (model.projection_layers > 1, "model.projection_layers", "at least 2"),
             (model.head_layers > 1, "model.head_layers", "at least 2"),
             (model.pe_dim > 0 && model.pe_dim % 2 == 0, "model.pe_dim", "an even number above 0"),
-            (share(split.test), "split.test", "from 0 to below 1"),
-            (share(split.validation), "split.validation", "from 0 to below 1"),
-            (split.folds >= 1, "split.folds", "at least 1"),
-            (split.fold < split.folds, "split.fold", "below split.folds"),
             (share(self.data.minimum_coverage), "data.minimum_coverage", "from 0 to below 1"),
         ];
         match rules.iter().find(|(holds, _, _)| !holds) {

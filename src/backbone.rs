@@ -1,0 +1,175 @@
+//! The frozen LLaMA of an annotator: which it is, and how it is put behind the gene tokens.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use screader_models::annotator::Annotator;
+use screader_models::llama::{Llama, LlamaConfig, fingerprint};
+use screader_models::reader::{Combine, TokenSource};
+use screader_models::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
+
+use crate::cells::Dense;
+use crate::config::Config;
+use crate::embed::EmbeddingTable;
+use crate::rank::positional_encoding;
+use crate::{Error, Result};
+
+/// Which frozen LLaMA an annotator was trained with; its weights are never copied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Backbone {
+    /// A Hugging Face folder, known again by its hash.
+    Folder {
+        /// Where it was during training.
+        path: PathBuf,
+        /// SHA-256 over its configuration and weights.
+        sha256: String,
+    },
+    /// Random weights from a seed: a control, not a language model.
+    Random {
+        /// Seed of the weights.
+        seed: u64,
+        /// Sizes, as a Hugging Face `config.json`.
+        config: serde_json::Value,
+    },
+}
+
+/// Sizes of the random LLaMA: those of the smallest published one, so that it trains on a laptop.
+fn tiny() -> serde_json::Value {
+    serde_json::json!({
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_act": "silu",
+        "hidden_size": 64,
+        "intermediate_size": 172,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "vocab_size": 512,
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": true,
+    })
+}
+
+impl Backbone {
+    /// A tiny LLaMA with random weights.
+    pub fn random(seed: u64) -> Self {
+        Self::Random { seed, config: tiny() }
+    }
+
+    /// The backbone in a Hugging Face folder, hashed.
+    pub fn folder(path: &Path) -> Result<Self> {
+        if !path.join("config.json").exists() {
+            return Err(Error::input(
+                path.display(),
+                "a Hugging Face folder with config.json",
+                if path.exists() { "no config.json" } else { "no such folder" },
+                "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
+            ));
+        }
+        Ok(Self::Folder { path: path.to_path_buf(), sha256: fingerprint(path)? })
+    }
+
+    /// The same backbone at another place, refused where its hash differs.
+    pub fn moved_to(&self, path: &Path) -> Result<Self> {
+        let found = Self::folder(path)?;
+        match (self, &found) {
+            (Self::Folder { sha256: expected, .. }, Self::Folder { sha256, .. })
+                if expected != sha256 =>
+            {
+                Err(Error::input(
+                    path.display(),
+                    format!("the backbone of the training run, sha256 {expected}"),
+                    sha256,
+                    "pass the folder that the annotator was trained with",
+                ))
+            }
+            (Self::Random { .. }, _) => Err(Error::input(
+                path.display(),
+                "no --backbone: this annotator was trained with random weights from a seed",
+                "a folder",
+                "leave --backbone out",
+            )),
+            _ => Ok(found),
+        }
+    }
+
+    /// The same backbone where training found it, refused where its hash has changed.
+    pub fn unchanged(&self) -> Result<Self> {
+        match self {
+            Self::Folder { path, .. } => self.moved_to(path),
+            Self::Random { .. } => Ok(self.clone()),
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Folder { path, sha256 } => {
+                format!("{} (sha256 {})", path.display(), &sha256[..sha256.len().min(12)])
+            }
+            Self::Random { seed, config } => format!(
+                "a random {}-layer LLaMA (seed {seed}): a control, not a language model",
+                config["num_hidden_layers"]
+            ),
+        }
+    }
+
+    /// Load the weights to `device` and put them behind the gene tokens that `config` asks for.
+    ///
+    /// # Errors
+    /// A weight or setting that does not fit, by its key; an instruction without a tokenizer.
+    pub fn annotator<B: Backend>(
+        &self,
+        table: &EmbeddingTable,
+        config: &Config,
+        device: &B::Device,
+    ) -> Result<Annotator<B>> {
+        let (backbone, words) = match self {
+            Self::Random { seed, config } => {
+                // Random token embeddings mean nothing, so no instruction is put to them.
+                let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
+                (Llama::random(&sizes, *seed, device), Vec::new())
+            }
+            Self::Folder { path, .. } => {
+                let words = match config.model.instruction.as_str() {
+                    "" => Vec::new(),
+                    instruction => Tokenizer::from_folder(path)?.encode(instruction)?,
+                };
+                (Llama::load(path, device)?, words)
+            }
+        };
+        let instruction = match words.is_empty() {
+            true => Tensor::zeros([0, backbone.config().hidden_size], device),
+            false => backbone.embed_tokens(&words)?,
+        };
+        let dim = table.embeddings.n_cols;
+        let pe_dim = match config.model.combine {
+            Combine::AddPe => dim,
+            _ => config.model.pe_dim,
+        };
+        let tokens = TokenSource::new(
+            to_device(gene_vectors(table, config), device),
+            to_device(positional_encoding(config.rank.top_genes, pe_dim), device),
+            instruction,
+            config.model.combine,
+            config.model.order,
+        );
+        Ok(Annotator::new(backbone, tokens))
+    }
+}
+
+fn gene_vectors(table: &EmbeddingTable, config: &Config) -> Dense {
+    match config.model.standardise_embeddings {
+        true => table.standardised().embeddings,
+        false => table.embeddings.clone(),
+    }
+}
+
+fn to_device<B: Backend>(matrix: Dense, device: &B::Device) -> Tensor<B, 2> {
+    let Dense { n_rows, n_cols, values } = matrix;
+    Tensor::from_data(TensorData::new(values, [n_rows, n_cols]), device)
+}

@@ -1,0 +1,140 @@
+//! A trained annotator, ready to read cells.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::backend::Backend;
+use screader_models::annotator::Annotator;
+use screader_models::trainable::{Trainable, write_parameters};
+
+use super::answer::{Answer, answers};
+use crate::cells::{CsrMatrix, Dense, MatrixState, log1p_cp10k};
+use crate::demo;
+use crate::embed::EmbeddingTable;
+use crate::rank::{Expression, RankedCells, rank_cells};
+use crate::train::checkpoint::Checkpoint;
+use crate::train::evaluate::read_cells;
+use crate::{Error, Result};
+
+/// Where the parts of an annotator are, if not where training left them.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Gene embedding table.
+    pub genes: Option<PathBuf>,
+    /// Backbone folder.
+    pub backbone: Option<PathBuf>,
+}
+
+/// A checkpoint with its gene table and backbone, on a device.
+pub struct TrainedAnnotator<B: Backend> {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Its gene table.
+    pub table: EmbeddingTable,
+    annotator: Annotator<B>,
+    trainable: Trainable<B>,
+}
+
+/// Cells that were read.
+pub struct ReadBlock {
+    /// What each cell is.
+    pub answers: Vec<Answer>,
+    /// The backbone's class state of each cell, `[cells, hidden_size]`.
+    pub states: Dense,
+}
+
+impl<B: Backend> TrainedAnnotator<B> {
+    /// Open a run folder (its `best` checkpoint) or a checkpoint folder.
+    ///
+    /// # Errors
+    /// What is missing or damaged; a gene table or backbone that is not the one of the training run.
+    pub fn open(folder: &Path, places: &Places, device: &B::Device) -> Result<Self> {
+        let best = folder.join("best");
+        let is_run = best.exists() || folder.join("best.old").exists();
+        let (checkpoint_folder, run) = match is_run {
+            true => (best, folder),
+            false => (folder.to_path_buf(), folder.parent().unwrap_or(folder)),
+        };
+        let checkpoint = Checkpoint::load(&checkpoint_folder)?;
+        let table = gene_table(&checkpoint, run, places)?;
+        let backbone = match &places.backbone {
+            Some(path) => checkpoint.card.backbone.moved_to(path)?,
+            None => checkpoint.card.backbone.unchanged()?,
+        };
+        let annotator = backbone.annotator(&table, &checkpoint.config, device)?;
+        // The seed is of no consequence: every parameter is replaced.
+        let fresh = checkpoint.card.trainable.init::<B>(0, 0.0, device);
+        let trainable = write_parameters(fresh, checkpoint.parameters.clone()).map_err(
+            |(name, expected)| {
+                Error::input(
+                    format!("{}: {name}", checkpoint_folder.display()),
+                    expected,
+                    "another shape or nothing",
+                    "the checkpoint is damaged: train again",
+                )
+            },
+        )?;
+        Ok(Self { checkpoint, table, annotator, trainable })
+    }
+
+    /// Read a block of cells. `gene_rows` holds for each column the row of the gene table.
+    pub fn read(
+        &self,
+        matrix: &CsrMatrix,
+        state: MatrixState,
+        gene_rows: &[Option<u32>],
+        on_progress: impl FnMut(usize),
+    ) -> Result<ReadBlock> {
+        let ranked = self.rank(matrix, state, gene_rows)?;
+        let cells: Vec<usize> = (0..ranked.n_cells()).collect();
+        let size = self.checkpoint.config.train.micro_batch_size;
+        let readout =
+            read_cells(&self.annotator, &self.trainable, &ranked, &cells, size, on_progress);
+        let classes = self.checkpoint.classes.len();
+        let logits = Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits };
+        let hidden_size = self.annotator.hidden_size();
+        Ok(ReadBlock {
+            answers: answers(&logits, self.checkpoint.card.calibration.as_ref())?,
+            states: Dense { n_rows: cells.len(), n_cols: hidden_size, values: readout.states },
+        })
+    }
+
+    fn rank(
+        &self,
+        matrix: &CsrMatrix,
+        state: MatrixState,
+        gene_rows: &[Option<u32>],
+    ) -> Result<RankedCells> {
+        let log_normalised = log1p_cp10k(matrix, state)?;
+        let raw = (state == MatrixState::Counts).then_some(matrix);
+        let input = Expression { log_normalised: &log_normalised, raw };
+        let config = &self.checkpoint.config.rank;
+        rank_cells(input, gene_rows, &self.checkpoint.statistics, config)
+    }
+}
+
+fn gene_table(checkpoint: &Checkpoint, run: &Path, places: &Places) -> Result<EmbeddingTable> {
+    let path = places.genes.clone().unwrap_or_else(|| run.join("genes.safetensors"));
+    let expected = &checkpoint.card.gene_table;
+    let bundled = demo::gene_tables();
+    let table = match path.exists() {
+        true => EmbeddingTable::read(&path)?,
+        false => bundled.into_iter().find(|table| table.fingerprint() == *expected).ok_or_else(|| {
+            Error::input(
+                path.display(),
+                "the gene table of the training run",
+                "no such file",
+                "pass it with --genes",
+            )
+        })?,
+    };
+    let found = table.fingerprint();
+    if found != *expected {
+        return Err(Error::input(
+            path.display(),
+            format!("the gene table of the training run ({expected})"),
+            found,
+            "pass the table that the annotator was trained with as --genes",
+        ));
+    }
+    Ok(table)
+}

@@ -1,0 +1,219 @@
+//! The training loop: batches in, gradients, one optimiser step, a look at the validation cells, a
+//! checkpoint. Everything it draws follows from the seed and the step.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::optim::GradientsAccumulator;
+use burn::tensor::backend::AutodiffBackend;
+use screader_models::adamw::{AdamW, AdamWConfig, global_norm};
+use screader_models::annotator::{Annotator, for_reading};
+use screader_models::trainable::{Trainable, read_parameters, write_parameters};
+
+use super::batches::{Batches, micro_batches, pack_with_dropout};
+use super::checkpoint::{Card, Checkpoint, Progress};
+use super::evaluate::{Evaluation, evaluate};
+use super::journal::Journal;
+use super::schedule::{learning_rate, total_steps};
+use super::task::Task;
+use crate::config::{ClassWeights, Config};
+use crate::{Error, Result};
+
+/// A training run: what is learned from what, and where it is kept.
+pub struct Run<'a, A: AutodiffBackend> {
+    /// Settings.
+    pub config: &'a Config,
+    /// Labelled, ranked and split cells.
+    pub task: &'a Task,
+    /// The frozen network.
+    pub annotator: &'a Annotator<A::InnerBackend>,
+    /// What the checkpoints say of themselves.
+    pub card: Card,
+    /// Folder of the run: `best/`, `last/`, `metrics.jsonl`.
+    pub folder: &'a Path,
+}
+
+impl<A: AutodiffBackend> Run<'_, A> {
+    /// Train `trainable` from the start, or from `resume`; returns the best checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] at the first loss or gradient that is not a number; the last good checkpoint
+    /// stays.
+    pub fn fit(
+        &self,
+        trainable: Trainable<A>,
+        device: &A::Device,
+        resume: Option<Checkpoint>,
+    ) -> Result<Checkpoint> {
+        let (train, split) = (&self.config.train, &self.task.split);
+        let total = total_steps(train, split.train.len());
+        let mut optimizer = self.optimizer().init::<A::InnerBackend>();
+        let (mut trainable, mut progress) = match resume {
+            None => (trainable, Progress::start(total)),
+            Some(checkpoint) => restore(trainable, &mut optimizer, checkpoint, device)?,
+        };
+        let mut batches = Batches::new(split.train.clone(), train.batch_size, train.seed);
+        let mut journal = Journal::open(self.folder, progress.step, total)?;
+        let best = self.folder.join("best");
+
+        while progress.step < total && !progress.finished {
+            let step = progress.step + 1;
+            let started = Instant::now();
+            let batch = batches.of_step(step);
+            let (gradients, loss) = self.gradients(&trainable, &batch, step);
+            let norm = global_norm(&trainable, &gradients);
+            self.refuse_not_finite(step, loss, norm, &batch)?;
+            let rate = learning_rate(train, step, total);
+            trainable = optimizer.step(rate, trainable, gradients, norm);
+            progress.step = step;
+            journal.step(step, loss, rate, norm, batch.len(), started.elapsed())?;
+
+            let last_step = step == total;
+            if last_step || step.is_multiple_of(train.evaluate_every) {
+                if let Some(evaluation) = self.validate(&trainable)? {
+                    let improved = progress.look(&evaluation, train.patience);
+                    journal.look(step, &evaluation, improved)?;
+                    if improved {
+                        self.checkpoint(&trainable, None, &progress).save(&best)?;
+                    }
+                } else if last_step {
+                    self.checkpoint(&trainable, None, &progress).save(&best)?;
+                }
+            }
+            progress.finished |= last_step;
+            if progress.finished || step.is_multiple_of(train.checkpoint_every) {
+                let state = Some(optimizer.state());
+                self.checkpoint(&trainable, state, &progress).save(&self.folder.join("last"))?;
+            }
+        }
+        journal.close(&progress);
+        Checkpoint::load(&best)
+    }
+
+    fn optimizer(&self) -> AdamWConfig {
+        let train = &self.config.train;
+        AdamWConfig {
+            beta_1: train.beta_1,
+            beta_2: train.beta_2,
+            weight_decay: train.weight_decay,
+            clip_norm: train.clip_norm,
+        }
+    }
+
+    fn gradients(
+        &self,
+        trainable: &Trainable<A>,
+        batch: &[usize],
+        step: usize,
+    ) -> (burn::optim::GradientsParams, f64) {
+        let train = &self.config.train;
+        let weight = |cell: usize| match train.class_weights {
+            ClassWeights::None => 1.0,
+            ClassWeights::Balanced => self.task.balanced_weights[self.task.labels[cell]],
+        };
+        let whole: f32 = batch.iter().map(|&cell| weight(cell)).sum();
+        let mut gradients = GradientsAccumulator::new();
+        let mut loss = 0.0;
+        for cells in micro_batches(batch, &self.task.ranked, train.micro_batch_size) {
+            let packed =
+                pack_with_dropout(&cells, &self.task.ranked, train.gene_dropout, train.seed, step);
+            let targets: Vec<usize> = cells.iter().map(|&cell| self.task.labels[cell]).collect();
+            let weights: Vec<f32> = cells.iter().map(|&cell| weight(cell) / whole).collect();
+            let micro = self.annotator.gradients(trainable, &packed, &targets, &weights);
+            gradients.accumulate(trainable, micro.gradients);
+            loss += micro.loss;
+        }
+        (gradients.grads(), loss)
+    }
+
+    fn refuse_not_finite(&self, step: usize, loss: f64, norm: f64, batch: &[usize]) -> Result<()> {
+        let what = match (loss.is_finite(), norm.is_finite()) {
+            (true, true) => return Ok(()),
+            (false, _) => "loss",
+            (true, false) => "gradient",
+        };
+        let names = batch.iter().take(5).map(|&cell| self.task.names[cell].as_str());
+        let mut cells = names.collect::<Vec<_>>().join(", ");
+        if batch.len() > 5 {
+            cells.push_str(&format!(" and {} more", batch.len() - 5));
+        }
+        Err(Error::NotFinite { step, what, cells })
+    }
+
+    fn validate(&self, trainable: &Trainable<A>) -> Result<Option<Evaluation>> {
+        let cells = &self.task.split.validation;
+        if cells.is_empty() {
+            return Ok(None);
+        }
+        let (reader, size) = (for_reading(trainable), self.config.train.micro_batch_size);
+        evaluate(self.annotator, &reader, self.task, cells, size).map(Some)
+    }
+
+    fn checkpoint(
+        &self,
+        trainable: &Trainable<A>,
+        optimizer: Option<Vec<screader_models::trainable::NamedParameter>>,
+        progress: &Progress,
+    ) -> Checkpoint {
+        Checkpoint {
+            config: self.config.clone(),
+            card: self.card.clone(),
+            classes: self.task.classes.clone(),
+            statistics: self.task.statistics.clone(),
+            parameters: read_parameters(trainable),
+            optimizer,
+            progress: progress.clone(),
+        }
+    }
+}
+
+impl Progress {
+    fn start(total_steps: usize) -> Self {
+        Self {
+            step: 0,
+            total_steps,
+            best_macro_f1: None,
+            best_loss: None,
+            best_step: 0,
+            looks_without_gain: 0,
+            finished: false,
+        }
+    }
+
+    /// Take note of an evaluation: a higher macro-F1 is better, at equal macro-F1 a lower loss.
+    fn look(&mut self, evaluation: &Evaluation, patience: usize) -> bool {
+        let (f1, loss) = (evaluation.macro_f1, evaluation.loss);
+        let improved = match (self.best_macro_f1, self.best_loss) {
+            (Some(best), Some(best_loss)) => f1 > best || (f1 == best && loss < best_loss),
+            _ => true,
+        };
+        if improved {
+            self.best_macro_f1 = Some(f1);
+            self.best_loss = Some(loss);
+            self.best_step = self.step;
+            self.looks_without_gain = 0;
+        } else {
+            self.looks_without_gain += 1;
+            self.finished |= patience > 0 && self.looks_without_gain >= patience;
+        }
+        improved
+    }
+}
+
+fn restore<A: AutodiffBackend>(
+    trainable: Trainable<A>,
+    optimizer: &mut AdamW<A::InnerBackend>,
+    checkpoint: Checkpoint,
+    device: &A::Device,
+) -> Result<(Trainable<A>, Progress)> {
+    let trainable = write_parameters(trainable, checkpoint.parameters).map_err(|(name, expected)| {
+        Error::input(
+            format!("trainable.safetensors: {name}"),
+            expected,
+            "another shape or nothing",
+            "resume with the settings the run began with",
+        )
+    })?;
+    optimizer.restore(checkpoint.progress.step, checkpoint.optimizer.unwrap_or_default(), device);
+    Ok((trainable, checkpoint.progress))
+}

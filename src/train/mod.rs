@@ -1,0 +1,11 @@
+//! Training: a task, a loop, checkpoints.
+
+pub mod batches;
+pub mod calibrate;
+pub mod checkpoint;
+pub mod evaluate;
+pub mod fit;
+mod journal;
+pub mod schedule;
+pub mod splits;
+pub mod task;
