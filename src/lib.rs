@@ -1,8 +1,12 @@
 //! screader turns a matrix of cells × genes into cell types: it trains a small projection and head
 //! around a frozen LLaMA that reads each cell as a ranked sequence of gene descriptions.
 
+pub mod baselines;
 pub mod cells;
 pub mod cli;
 pub mod error;
+pub mod rank;
+pub mod score;
+pub mod train;
 
 pub use error::{Error, Result};
