@@ -8,5 +8,6 @@ pub mod error;
 pub mod rank;
 pub mod score;
 pub mod train;
+pub mod genes;
 
 pub use error::{Error, Result};
