@@ -3,6 +3,7 @@
 
 pub mod cells;
 pub mod cli;
+pub mod demo;
 pub mod error;
 
 pub use error::{Error, Result};
