@@ -44,6 +44,11 @@ impl<B: Backend> Annotator<B> {
         &self.tokens
     }
 
+    /// Root mean square of the backbone's token embeddings, the size of vector it was trained to read.
+    pub fn token_scale(&self) -> f32 {
+        self.backbone.token_scale()
+    }
+
     /// Width of the backbone.
     pub fn hidden_size(&self) -> usize {
         self.backbone.config().hidden_size

@@ -6,6 +6,7 @@ mod embed;
 mod fetch;
 mod genes;
 mod infer;
+mod settings;
 mod train;
 
 use clap::{Parser, Subcommand};

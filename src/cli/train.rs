@@ -1,16 +1,299 @@
-//! `screader train`
+//! `screader train`: labelled cells in, an annotator and annotated cells out.
 
+use std::path::{Path, PathBuf};
+
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use clap::Args;
+use screader_models::annotator::for_reading;
+use screader_models::trainable::{Trainable, TrainableConfig, write_parameters};
 
-use crate::Result;
+use super::settings::SettingArgs;
+use crate::backbone::Backbone;
+use crate::cells::Cells;
+use crate::config::Config;
+use crate::demo::{self, DemoSpecies};
+use crate::device::{Device, on_device};
+use crate::embed::EmbeddingTable;
+use crate::infer::annotate::{Options, Outputs, annotate};
+use crate::infer::{Places, TrainedAnnotator};
+use crate::io::{self, ReadOptions};
+use crate::train::calibrate::Calibration;
+use crate::train::checkpoint::{Card, Checkpoint, DataCard};
+use crate::train::evaluate::evaluate;
+use crate::train::fit::Run;
+use crate::train::result::{self, Comparison};
+use crate::train::task::Task;
+use crate::{Error, Result};
 
 /// Train an annotator on labelled cells.
+///
+/// Without --data it trains on a bundled demo of simulated cells. With --data it needs the column of obs
+/// that holds the cell types, a gene embedding table (`screader embed`) and a backbone.
 #[derive(Debug, Args)]
-pub(super) struct TrainArgs {}
+#[command(after_help = "Examples:
+  screader train --species mouse
+  screader train --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone checkpoints/TinyLlama-1.1B
+  screader train --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone random --set train.steps=3000
+  screader train --out runs/islets --resume")]
+pub(super) struct TrainArgs {
+    /// Species of the demo; with --data, what the gene table must be of.
+    #[arg(long, value_enum)]
+    species: Option<DemoSpecies>,
+    /// Labelled cells: h5ad, 10x HDF5 or folder, loom, csv.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Column of obs with the cell types.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Column of obs (donor, batch) that must not stand on both sides of a split.
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
+    /// Gene embedding table, as `screader embed` writes it.
+    #[arg(long, value_name = "FILE")]
+    genes: Option<PathBuf>,
+    /// Folder of a frozen LLaMA, or "random" for a tiny one with random weights (a control).
+    #[arg(long, value_name = "DIR")]
+    backbone: Option<PathBuf>,
+    /// Folder of the run.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on where an interrupted run stopped.
+    #[arg(long)]
+    resume: bool,
+    /// Replace a run that is already in --out.
+    #[arg(long, conflicts_with = "resume")]
+    overwrite: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// What was typed, validated and read.
+struct Plan {
+    config: Config,
+    cells: Cells,
+    /// The file, or none for the demo.
+    data: Option<PathBuf>,
+    source: String,
+    table: EmbeddingTable,
+    backbone: Backbone,
+    folder: PathBuf,
+    resume: Option<Checkpoint>,
+    device: Device,
+}
 
 impl TrainArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
+        let plan = self.plan()?;
+        let task = Task::prepare(&plan.cells, &plan.source, &plan.table, &plan.config)?;
+        plan.announce(&task);
+        on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(&task, &device))
+    }
+
+    fn plan(self) -> Result<Plan> {
+        let device = self.settings.device()?;
+        let mut config = self.settings.config()?;
+        config.data.label = self.label.clone().unwrap_or(config.data.label);
+        config.split.group = self.group_by.clone().or(config.split.group);
+        let folder = self.folder();
+        let resume = self.resume.then(|| Checkpoint::load(&folder.join("last"))).transpose()?;
+        if let Some(checkpoint) = &resume {
+            config = checkpoint.config.clone();
+        }
+        self.refuse_overwriting(&folder)?;
+        let (cells, source, table) = match &self.data {
+            Some(path) => self.read_data(path, &config)?,
+            None => self.simulate(&config)?,
+        };
+        let backbone = match (&self.backbone, &resume) {
+            (None, Some(checkpoint)) => checkpoint.card.backbone.unchanged()?,
+            (None, None) if self.data.is_none() => Backbone::random(config.train.seed),
+            (Some(path), _) if path.as_os_str() == "random" => Backbone::random(config.train.seed),
+            (Some(path), _) => Backbone::folder(path)?,
+            (None, None) => {
+                return Err(Error::input(
+                    "--backbone",
+                    "the folder of a LLaMA, or \"random\"",
+                    "nothing",
+                    "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
+                ));
+            }
+        };
+        Ok(Plan { config, cells, data: self.data, source, table, backbone, folder, resume, device })
+    }
+
+    fn folder(&self) -> PathBuf {
+        let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_os_string();
+        let name = match (&self.out, &self.data) {
+            (Some(out), _) => return out.clone(),
+            (None, Some(data)) => stem(data),
+            (None, None) => format!("demo-{}", self.demo_species().name()).into(),
+        };
+        Path::new("screader-runs").join(name)
+    }
+
+    fn demo_species(&self) -> DemoSpecies {
+        self.species.unwrap_or(DemoSpecies::Mouse)
+    }
+
+    fn refuse_overwriting(&self, folder: &Path) -> Result<()> {
+        let demo = self.data.is_none() && self.out.is_none();
+        if self.resume || self.overwrite || demo || !folder.join("metrics.jsonl").exists() {
+            return Ok(());
+        }
+        Err(Error::input(
+            folder.display(),
+            "a folder without a run",
+            "a run",
+            "go on with --resume, replace it with --overwrite, or choose another --out",
+        ))
+    }
+
+    fn read_data(&self, path: &Path, config: &Config) -> Result<(Cells, String, EmbeddingTable)> {
+        let table = match &self.genes {
+            Some(genes) => EmbeddingTable::read(genes)?,
+            None => {
+                return Err(Error::input(
+                    "--genes",
+                    "a gene embedding table",
+                    "nothing",
+                    "make one with `screader genes build` and `screader embed`",
+                ));
+            }
+        };
+        if let Some(species) = self.species
+            && table.metadata.species != species.name()
+        {
+            return Err(Error::input(
+                "--genes",
+                format!("a table of {} genes", species.name()),
+                format!("{} genes", table.metadata.species),
+                "pass the table of that species, or another --species",
+            ));
+        }
+        let options = ReadOptions {
+            layer: Some(config.data.layer.clone()).filter(|layer| !layer.is_empty()),
+            ..ReadOptions::default()
+        };
+        Ok((io::read(path, &options)?, path.display().to_string(), table))
+    }
+
+    fn simulate(&self, config: &Config) -> Result<(Cells, String, EmbeddingTable)> {
+        let species = self.demo_species();
+        let cells = demo::simulate(species, config.train.seed)?;
+        let table = demo::embeddings(species)?;
+        Ok((cells, format!("the bundled {} demo", species.name()), table))
+    }
+}
+
+impl Plan {
+    fn announce(&self, task: &Task) {
+        let split = &task.split;
+        eprintln!("cells     {}: {} labelled, {} types", self.source, task.names.len(), task.classes.len());
+        if task.unlabelled > 0 {
+            eprintln!("          {} cells without a label are left out", task.unlabelled);
+        }
+        eprintln!("matrix    {} ({})", task.matrix.0, task.matrix.1);
+        eprintln!(
+            "split     {} train, {} validation, {} test",
+            split.train.len(),
+            split.validation.len(),
+            split.test.len()
+        );
+        eprintln!("genes     {}", task.coverage.summary());
+        eprintln!("backbone  {}", self.backbone.describe());
+        let steps = crate::train::schedule::total_steps(&self.config.train, split.train.len());
+        let warmup = crate::train::schedule::warmup_steps(&self.config.train, steps);
+        if warmup * 5 > steps {
+            eprintln!(
+                "warning: {warmup} of {steps} steps are warm-up; this is almost no training: \
+                 raise train.steps or lower train.warmup"
+            );
+        }
+    }
+
+    /// Train, calibrate, compare with the baselines and annotate the input.
+    fn train<A: AutodiffBackend>(self, task: &Task, device: &A::Device) -> Result<()> {
+        let annotator = self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
+        let sizes = TrainableConfig {
+            token_size: annotator.tokens().token_size(),
+            hidden_size: annotator.hidden_size(),
+            classes: task.classes.len(),
+            projection_layers: self.config.model.projection_layers,
+            projection: self.config.model.projection,
+            head_layers: self.config.model.head_layers,
+            head: self.config.model.head,
+        };
+        let trainable: Trainable<A> =
+            sizes.init(self.config.train.seed, annotator.token_scale(), device);
+        eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
+
+        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "create"))?;
+        self.table.write(&self.folder.join("genes.safetensors"))?;
+        let run = Run::<A> {
+            config: &self.config,
+            task,
+            annotator: &annotator,
+            card: self.card(task, sizes.clone()),
+            folder: &self.folder,
+        };
+        let mut best = run.fit(trainable, device, self.resume.clone())?;
+
+        let fresh: Trainable<A> = sizes.init(self.config.train.seed, 0.0, device);
+        let trainable = write_parameters(fresh, best.parameters.clone()).map_err(|(name, expected)| {
+            Error::input(name, expected, "another shape", "the checkpoint is damaged: train again")
+        })?;
+        let reader = for_reading(&trainable);
+        let micro_batch = self.config.train.micro_batch_size;
+        if !task.split.validation.is_empty() {
+            let cells = &task.split.validation;
+            let validation = evaluate(&annotator, &reader, task, cells, micro_batch)?;
+            let precision = self.config.infer.unknown_precision;
+            best.card.calibration = Some(Calibration::fit(task, &validation, precision)?);
+            best.save(&self.folder.join("best"))?;
+        }
+        if !task.split.test.is_empty() {
+            let test = evaluate(&annotator, &reader, task, &task.split.test, micro_batch)?;
+            let comparison = Comparison::measure(task, &self.table, &self.backbone, &test.predicted)?;
+            result::write(&self.folder, &comparison)?;
+            println!("{comparison}");
+        }
+        self.annotate::<A::InnerBackend>(device)
+    }
+
+    fn card(&self, task: &Task, trainable: TrainableConfig) -> Card {
+        let split = &task.split;
+        Card {
+            screader: env!("CARGO_PKG_VERSION").to_string(),
+            species: self.table.metadata.species.clone(),
+            backbone: self.backbone.clone(),
+            gene_table: self.table.fingerprint(),
+            trainable,
+            calibration: None,
+            data: DataCard {
+                source: self.source.clone(),
+                matrix: format!("{} ({})", task.matrix.0, task.matrix.1),
+                cells: [split.train.len(), split.validation.len(), split.test.len()],
+            },
+        }
+    }
+
+    /// Annotate the whole input with the new annotator, held-out and unlabelled cells included.
+    fn annotate<B: Backend>(&self, device: &B::Device) -> Result<()> {
+        let input = match &self.data {
+            Some(path) => path.clone(),
+            None => {
+                let path = self.folder.join("demo.h5ad");
+                io::write_h5ad(&self.cells, &path)?;
+                path
+            }
+        };
+        let output = self.folder.join("annotated.h5ad");
+        let places = Places::default();
+        let annotator = TrainedAnnotator::<B>::open(&self.folder, &places, device)?;
+        let outputs = Outputs { h5ad: Some(output.clone()), tables: Vec::new() };
+        annotate(&annotator, &input, &outputs, &Options::default())?;
+        println!("annotated cells: {}", output.display());
         Ok(())
     }
 }

@@ -1,0 +1,230 @@
+//! Annotate a file of any length, block by block.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::backend::Backend;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::answer::Answer;
+use super::predictions::{PredictionFile, UNKNOWN, label};
+use super::reader::TrainedAnnotator;
+use crate::cells::{Column, CsrMatrix, Dense, MatrixState, detect};
+use crate::genes::{Coverage, GeneMatcher, Orthologs, Species};
+use crate::io::{Annotations, CellBlocks, ReadOptions, write_annotated};
+use crate::{Error, Result};
+
+/// Cells that are in memory at once.
+const BLOCK: usize = 4096;
+
+/// What is read and how its genes are found.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Layer to read, `raw/X` or `layers/NAME`; absent lets screader choose.
+    pub layer: Option<String>,
+    /// Read the cells of another species through this table of orthologs.
+    pub orthologs: Option<PathBuf>,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    /// The input with labels, confidence and embeddings beside what it holds.
+    pub h5ad: Option<PathBuf>,
+    /// Tables of predictions, by extension.
+    pub tables: Vec<PathBuf>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Cells read.
+    pub cells: usize,
+    /// Cells of each label, `unknown` last.
+    pub labels: Vec<(String, usize)>,
+    /// How the file's genes were found in the gene table.
+    pub coverage: Coverage,
+    /// The matrix that was read, and what it holds.
+    pub matrix: (String, MatrixState),
+}
+
+/// Annotate `input` and write `outputs`.
+///
+/// # Errors
+/// A file that cannot be read, a gene table that covers too few of its genes, an output that cannot be
+/// written; then none of the outputs exists.
+pub fn annotate<B: Backend>(
+    annotator: &TrainedAnnotator<B>,
+    input: &Path,
+    outputs: &Outputs,
+    options: &Options,
+) -> Result<Summary> {
+    let checkpoint = &annotator.checkpoint;
+    let classes = &checkpoint.classes;
+    let (mut blocks, from) = open(input, options)?;
+    let matched = match_genes(annotator, input, &blocks, options)?;
+    let rows: Vec<Option<u32>> = matched.0.iter().map(|row| row.map(|row| row as u32)).collect();
+    let names = blocks.obs().index.clone();
+
+    let mut tables = outputs
+        .tables
+        .iter()
+        .map(|path| PredictionFile::create(path, classes))
+        .collect::<Result<Vec<_>>>()?;
+    let bar = progress(names.len());
+    let mut answers: Vec<Answer> = Vec::with_capacity(names.len());
+    let mut states = Dense::default();
+    let mut held: Option<MatrixState> = None;
+    while let Some(block) = blocks.next_block(BLOCK)? {
+        let state = settle(&mut held, &block, input)?;
+        let read = annotator.read(&block, state, &rows, |cells| bar.inc(cells as u64))?;
+        let cells = &names[answers.len()..answers.len() + read.answers.len()];
+        for table in &mut tables {
+            table.append(cells, &read.answers)?;
+        }
+        answers.extend(read.answers);
+        if outputs.h5ad.is_some() {
+            states.n_cols = read.states.n_cols;
+            states.n_rows += read.states.n_rows;
+            states.values.extend(read.states.values);
+        }
+    }
+    bar.finish_and_clear();
+    if let Some(output) = &outputs.h5ad {
+        let annotations = annotations(annotator, input, &from, &answers, states);
+        write_annotated(input, output, &annotations)?;
+    }
+    for table in tables {
+        table.finish()?;
+    }
+    Ok(Summary {
+        cells: answers.len(),
+        labels: count(&answers, classes),
+        coverage: matched.1,
+        matrix: (from, held.unwrap_or(MatrixState::Counts)),
+    })
+}
+
+/// Open the matrix to read: the layer asked for, else X, else `raw` where X is scaled.
+fn open(input: &Path, options: &Options) -> Result<(CellBlocks, String)> {
+    if let Some(layer) = &options.layer {
+        let read = match layer.as_str() {
+            "raw" | "raw/X" => ReadOptions { use_raw: true, ..ReadOptions::default() },
+            "X" => ReadOptions::default(),
+            name => ReadOptions {
+                layer: Some(name.trim_start_matches("layers/").to_string()),
+                ..ReadOptions::default()
+            },
+        };
+        return Ok((CellBlocks::open(input, &read)?, layer.clone()));
+    }
+    let plain = ReadOptions::default();
+    let mut first = CellBlocks::open(input, &plain)?;
+    let scaled = match first.next_block(BLOCK)? {
+        Some(block) => detect(&block)? == MatrixState::Scaled,
+        None => false,
+    };
+    if scaled {
+        let raw = ReadOptions { use_raw: true, ..ReadOptions::default() };
+        if let Ok(blocks) = CellBlocks::open(input, &raw) {
+            return Ok((blocks, "raw/X".to_string()));
+        }
+    }
+    Ok((CellBlocks::open(input, &plain)?, "X".to_string()))
+}
+
+/// The state of the first block holds for the file; a later block that disagrees is refused.
+fn settle(held: &mut Option<MatrixState>, block: &CsrMatrix, input: &Path) -> Result<MatrixState> {
+    let state = match *held {
+        Some(state) => state,
+        None => detect(block)?,
+    };
+    *held = Some(state);
+    if state == MatrixState::Counts && detect(block)? != MatrixState::Counts {
+        return Err(Error::input(
+            input.display(),
+            "counts in every row, as in the first",
+            "values that are no counts further down",
+            "write the file with one kind of values, or name a layer with --layer",
+        ));
+    }
+    Ok(state)
+}
+
+fn match_genes<B: Backend>(
+    annotator: &TrainedAnnotator<B>,
+    input: &Path,
+    blocks: &CellBlocks,
+    options: &Options,
+) -> Result<(Vec<Option<usize>>, Coverage)> {
+    let matcher = GeneMatcher::new(&annotator.table.genes);
+    let found = match &options.orthologs {
+        None => matcher.match_frame(blocks.var()).genes,
+        Some(path) => {
+            let species: Species = annotator.checkpoint.card.species.parse()?;
+            let orthologs = Orthologs::read(path)?;
+            matcher.match_through(&orthologs, species.other(), &blocks.var().index)
+        }
+    };
+    let minimum = annotator.checkpoint.config.data.minimum_coverage;
+    found.coverage.require(minimum, input.display())?;
+    Ok((found.rows, found.coverage))
+}
+
+fn annotations<B: Backend>(
+    annotator: &TrainedAnnotator<B>,
+    input: &Path,
+    matrix: &str,
+    answers: &[Answer],
+    states: Dense,
+) -> Annotations {
+    let checkpoint = &annotator.checkpoint;
+    let classes = &checkpoint.classes;
+    let text = |answer: &Answer| Some(label(answer, classes).to_string());
+    let labels: Vec<Option<String>> = answers.iter().map(text).collect();
+    let best: Vec<Option<String>> =
+        answers.iter().map(|answer| Some(classes[answer.class].clone())).collect();
+    let top = |answer: &Answer| {
+        let one = |(class, p): &(usize, f32)| format!("{} {p:.3}", classes[*class]);
+        Some(answer.top.iter().map(one).collect::<Vec<_>>().join("; "))
+    };
+    let confidence = answers.iter().map(|answer| f64::from(answer.confidence)).collect();
+    let command: Vec<String> = std::env::args().collect();
+    let uns = |key: &str, value: String| (key.to_string(), value);
+    Annotations {
+        obs: vec![
+            ("screader_cell_type".to_string(), Column::categorical(&labels)),
+            ("screader_confidence".to_string(), Column::Float(confidence)),
+            ("screader_best_cell_type".to_string(), Column::categorical(&best)),
+            ("screader_top_3".to_string(), Column::Text(answers.iter().map(top).collect())),
+        ],
+        obsm: vec![("X_screader".to_string(), states)],
+        uns: vec![
+            uns("version", env!("CARGO_PKG_VERSION").to_string()),
+            uns("command", command.join(" ")),
+            uns("input", input.display().to_string()),
+            uns("matrix", matrix.to_string()),
+            uns("backbone", checkpoint.card.backbone.describe()),
+            uns("gene_table", checkpoint.card.gene_table.clone()),
+            uns("trained_on", checkpoint.card.data.source.clone()),
+            uns("config", checkpoint.config.to_toml()),
+        ],
+    }
+}
+
+fn count(answers: &[Answer], classes: &[String]) -> Vec<(String, usize)> {
+    let mut counts = vec![0usize; classes.len() + 1];
+    for answer in answers {
+        counts[if answer.unknown { classes.len() } else { answer.class }] += 1;
+    }
+    let names = classes.iter().map(String::as_str).chain([UNKNOWN]);
+    names.map(String::from).zip(counts).filter(|(_, cells)| *cells > 0).collect()
+}
+
+fn progress(cells: usize) -> ProgressBar {
+    let bar = ProgressBar::new(cells as u64);
+    bar.set_style(
+        ProgressStyle::with_template("reading {bar:24} {pos}/{len} cells · {per_sec} · {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
