@@ -6,6 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 
+use crate::Result;
 use crate::llama::Llama;
 use crate::reader::{PackedCells, TokenSource};
 use crate::trainable::Trainable;
@@ -45,8 +46,15 @@ impl<B: Backend> Annotator<B> {
     }
 
     /// Root mean square of the backbone's token embeddings, the size of vector it was trained to read.
-    pub fn token_scale(&self) -> f32 {
-        self.backbone.token_scale()
+    ///
+    /// # Errors
+    /// Those of [`Llama::embed_tokens`].
+    pub fn token_scale(&self) -> Result<f32> {
+        // A thousand rows of a vocabulary say as much as all of it.
+        let tokens: Vec<u32> = (0..self.backbone.config().vocab_size.min(1024) as u32).collect();
+        let rows = to_host(self.backbone.embed_tokens(&tokens)?);
+        let squares: f64 = rows.iter().map(|&value| f64::from(value).powi(2)).sum();
+        Ok((squares / rows.len().max(1) as f64).sqrt() as f32)
     }
 
     /// Width of the backbone.

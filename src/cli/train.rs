@@ -18,7 +18,7 @@ use crate::infer::annotate::{Options, Outputs, annotate};
 use crate::infer::{Places, TrainedAnnotator};
 use crate::io::{self, ReadOptions};
 use crate::train::calibrate::Calibration;
-use crate::train::checkpoint::{Card, Checkpoint, DataCard};
+use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
 use crate::train::evaluate::evaluate;
 use crate::train::fit::Run;
 use crate::train::result::{self, Comparison};
@@ -71,9 +71,7 @@ pub(super) struct TrainArgs {
 struct Plan {
     config: Config,
     cells: Cells,
-    /// The file, or none for the demo.
-    data: Option<PathBuf>,
-    source: String,
+    source: Source,
     table: EmbeddingTable,
     backbone: Backbone,
     folder: PathBuf,
@@ -85,48 +83,50 @@ impl TrainArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
         let plan = self.plan()?;
-        let task = Task::prepare(&plan.cells, &plan.source, &plan.table, &plan.config)?;
+        let place = plan.source.to_string();
+        let task = Task::prepare(&plan.cells, &place, &plan.table, &plan.config)?;
         plan.announce(&task);
         on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(&task, &device))
     }
 
     fn plan(self) -> Result<Plan> {
         let device = self.settings.device()?;
+        let folder = self.folder();
+        self.refuse_overwriting(&folder)?;
+        let resume = self.interrupted(&folder)?;
+        let config = match &resume {
+            Some(checkpoint) => checkpoint.config.clone(),
+            None => self.config()?,
+        };
+        let source = match (&self.data, &resume) {
+            (Some(path), _) => Source::File { path: path.clone() },
+            (None, Some(checkpoint)) => checkpoint.card.data.source.clone(),
+            (None, None) => Source::Demo { species: self.demo_species() },
+        };
+        let backbone = self.backbone(&source, &config, resume.as_ref())?;
+        let (cells, table) = match &source {
+            Source::Demo { species } => {
+                (demo::simulate(*species, config.train.seed)?, demo::embeddings(*species)?)
+            }
+            Source::File { path } => {
+                let table = self.gene_table(&folder, resume.is_some())?;
+                (io::read(path, &ReadOptions::default())?, table)
+            }
+        };
+        Ok(Plan { config, cells, source, table, backbone, folder, resume, device })
+    }
+
+    fn config(&self) -> Result<Config> {
         let mut config = self.settings.config()?;
         config.data.label = self.label.clone().unwrap_or(config.data.label);
         config.split.group = self.group_by.clone().or(config.split.group);
-        let folder = self.folder();
-        let resume = self.resume.then(|| Checkpoint::load(&folder.join("last"))).transpose()?;
-        if let Some(checkpoint) = &resume {
-            config = checkpoint.config.clone();
-        }
-        self.refuse_overwriting(&folder)?;
-        let (cells, source, table) = match &self.data {
-            Some(path) => self.read_data(path, &config)?,
-            None => self.simulate(&config)?,
-        };
-        let backbone = match (&self.backbone, &resume) {
-            (None, Some(checkpoint)) => checkpoint.card.backbone.unchanged()?,
-            (None, None) if self.data.is_none() => Backbone::random(config.train.seed),
-            (Some(path), _) if path.as_os_str() == "random" => Backbone::random(config.train.seed),
-            (Some(path), _) => Backbone::folder(path)?,
-            (None, None) => {
-                return Err(Error::input(
-                    "--backbone",
-                    "the folder of a LLaMA, or \"random\"",
-                    "nothing",
-                    "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
-                ));
-            }
-        };
-        Ok(Plan { config, cells, data: self.data, source, table, backbone, folder, resume, device })
+        Ok(config)
     }
 
     fn folder(&self) -> PathBuf {
-        let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_os_string();
         let name = match (&self.out, &self.data) {
             (Some(out), _) => return out.clone(),
-            (None, Some(data)) => stem(data),
+            (None, Some(data)) => data.file_stem().unwrap_or_default().to_os_string(),
             (None, None) => format!("demo-{}", self.demo_species().name()).into(),
         };
         Path::new("screader-runs").join(name)
@@ -149,10 +149,48 @@ impl TrainArgs {
         ))
     }
 
-    fn read_data(&self, path: &Path, config: &Config) -> Result<(Cells, String, EmbeddingTable)> {
-        let table = match &self.genes {
-            Some(genes) => EmbeddingTable::read(genes)?,
-            None => {
+    fn interrupted(&self, folder: &Path) -> Result<Option<Checkpoint>> {
+        if !self.resume {
+            return Ok(None);
+        }
+        let last = folder.join("last");
+        if !Checkpoint::exists(&last) {
+            eprintln!("{}: no checkpoint yet, starting from the first step", folder.display());
+            return Ok(None);
+        }
+        Checkpoint::load(&last).map(Some)
+    }
+
+    fn backbone(
+        &self,
+        source: &Source,
+        config: &Config,
+        resume: Option<&Checkpoint>,
+    ) -> Result<Backbone> {
+        match (&self.backbone, resume) {
+            (Some(path), Some(checkpoint)) => checkpoint.card.backbone.moved_to(path),
+            (None, Some(checkpoint)) => checkpoint.card.backbone.unchanged(),
+            (Some(path), None) if path.as_os_str() == "random" => {
+                Ok(Backbone::random(config.train.seed))
+            }
+            (Some(path), None) => Backbone::folder(path),
+            (None, None) if matches!(source, Source::Demo { .. }) => {
+                Ok(Backbone::random(config.train.seed))
+            }
+            (None, None) => Err(Error::input(
+                "--backbone",
+                "the folder of a LLaMA, or \"random\"",
+                "nothing",
+                "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
+            )),
+        }
+    }
+
+    fn gene_table(&self, folder: &Path, resume: bool) -> Result<EmbeddingTable> {
+        let path = match (&self.genes, resume) {
+            (Some(path), _) => path.clone(),
+            (None, true) => folder.join("genes.safetensors"),
+            (None, false) => {
                 return Err(Error::input(
                     "--genes",
                     "a gene embedding table",
@@ -161,28 +199,16 @@ impl TrainArgs {
                 ));
             }
         };
-        if let Some(species) = self.species
-            && table.metadata.species != species.name()
-        {
-            return Err(Error::input(
-                "--genes",
+        let table = EmbeddingTable::read(&path)?;
+        match self.species {
+            Some(species) if table.metadata.species != species.name() => Err(Error::input(
+                path.display(),
                 format!("a table of {} genes", species.name()),
                 format!("{} genes", table.metadata.species),
                 "pass the table of that species, or another --species",
-            ));
+            )),
+            _ => Ok(table),
         }
-        let options = ReadOptions {
-            layer: Some(config.data.layer.clone()).filter(|layer| !layer.is_empty()),
-            ..ReadOptions::default()
-        };
-        Ok((io::read(path, &options)?, path.display().to_string(), table))
-    }
-
-    fn simulate(&self, config: &Config) -> Result<(Cells, String, EmbeddingTable)> {
-        let species = self.demo_species();
-        let cells = demo::simulate(species, config.train.seed)?;
-        let table = demo::embeddings(species)?;
-        Ok((cells, format!("the bundled {} demo", species.name()), table))
     }
 }
 
@@ -225,7 +251,7 @@ impl Plan {
             head: self.config.model.head,
         };
         let trainable: Trainable<A> =
-            sizes.init(self.config.train.seed, annotator.token_scale(), device);
+            sizes.init(self.config.train.seed, annotator.token_scale()?, device);
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
 
         std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "create"))?;
@@ -280,9 +306,9 @@ impl Plan {
 
     /// Annotate the whole input with the new annotator, held-out and unlabelled cells included.
     fn annotate<B: Backend>(&self, device: &B::Device) -> Result<()> {
-        let input = match &self.data {
-            Some(path) => path.clone(),
-            None => {
+        let input = match &self.source {
+            Source::File { path } => path.clone(),
+            Source::Demo { .. } => {
                 let path = self.folder.join("demo.h5ad");
                 io::write_h5ad(&self.cells, &path)?;
                 path

@@ -205,7 +205,7 @@ fn annotations<B: Backend>(
             uns("matrix", matrix.to_string()),
             uns("backbone", checkpoint.card.backbone.describe()),
             uns("gene_table", checkpoint.card.gene_table.clone()),
-            uns("trained_on", checkpoint.card.data.source.clone()),
+            uns("trained_on", checkpoint.card.data.source.to_string()),
             uns("config", checkpoint.config.to_toml()),
         ],
     }

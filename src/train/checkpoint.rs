@@ -3,6 +3,7 @@
 //! leaves either the old one or the new one.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::backbone::Backbone;
 use crate::config::Config;
+use crate::demo::DemoSpecies;
 use crate::rank::GeneStatistics;
 use crate::train::calibrate::Calibration;
 use crate::{Error, Result};
@@ -54,11 +56,36 @@ pub struct Card {
     pub data: DataCard,
 }
 
+/// What the training cells are read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Source {
+    /// The bundled, simulated demo.
+    Demo {
+        /// Its species.
+        species: DemoSpecies,
+    },
+    /// A file.
+    File {
+        /// Its path, as it was given.
+        path: PathBuf,
+    },
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demo { species } => write!(f, "the bundled {} demo", species.name()),
+            Self::File { path } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// Where the training cells came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataCard {
-    /// Path, or the name of the bundled demo.
-    pub source: String,
+    /// File or demo.
+    pub source: Source,
     /// Matrix that was read: `X`, `raw/X`, `layers/counts`.
     pub matrix: String,
     /// Training, validation and test cells.
@@ -102,6 +129,11 @@ impl Checkpoint {
             sync(parent)?;
         }
         remove(&old)
+    }
+
+    /// Whether `folder` holds a checkpoint, this one or the one before it.
+    pub fn exists(folder: &Path) -> bool {
+        folder.exists() || sibling(folder, "old").exists()
     }
 
     /// Read the checkpoint in `folder`, or the previous one where a kill fell between two renames.
