@@ -1,6 +1,7 @@
 //! Errors of loading and running networks.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -28,4 +29,27 @@ pub enum Error {
         /// What is there instead.
         found: String,
     },
+}
+
+impl Error {
+    /// Report a checkpoint that holds something else than its architecture asks for.
+    pub fn checkpoint(
+        path: impl AsRef<Path>,
+        key: impl Display,
+        expected: impl Display,
+        found: impl Display,
+    ) -> Self {
+        Self::Checkpoint {
+            path: path.as_ref().to_path_buf(),
+            key: key.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// Report a refusal of the operating system; meant for `map_err(Error::io(path))`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { path, source }
+    }
 }

@@ -5,5 +5,6 @@ mod error;
 pub mod mlp;
 pub mod reader;
 pub mod trainable;
+pub mod llama;
 
 pub use error::{Error, Result};

@@ -1,0 +1,19 @@
+//! A frozen LLaMA: read from a Hugging Face folder, run without a tape, with gradients to its inputs.
+//!
+//! Touvron et al. (2023) and its successors: RMS normalisation, rotary grouped-query attention and a
+//! gated MLP. [`Llama::forward_save`] and [`Llama::backward_input`] are plain functions on a non-autodiff
+//! backend. Autodiff modules join it through the surrogate loss `(x0 * backward_input(..)).sum()`.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod decoder;
+mod embeddings;
+mod fingerprint;
+mod model;
+mod random;
+mod weights;
+
+pub use config::LlamaConfig;
+pub use fingerprint::fingerprint;
+pub use model::{Llama, Saved, load_output_head};
