@@ -1,10 +1,11 @@
 //! Networks of screader in burn, with the loaders of their published weights.
 
 pub mod adamw;
+pub mod annotator;
 mod error;
+pub mod llama;
 pub mod mlp;
 pub mod reader;
 pub mod trainable;
-pub mod llama;
 
 pub use error::{Error, Result};

@@ -1,0 +1,248 @@
+//! The joined network: its gradients are those of its loss, and neither company nor packing of cells
+//! changes what is said of a cell.
+
+use std::path::Path;
+
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::{Tensor, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use screader_models::adamw::global_norm;
+use screader_models::annotator::{Annotator, for_reading};
+use screader_models::llama::{Llama, LlamaConfig};
+use screader_models::mlp::{MlpConfig, MlpKind};
+use screader_models::reader::{Combine, Order, PackedCells, TokenSource};
+use screader_models::trainable::{
+    NamedParameter, Trainable, TrainableConfig, read_parameters, write_parameters,
+};
+
+type B = Flex;
+type A = Autodiff<Flex>;
+
+const GENES: usize = 20;
+const CLASSES: usize = 3;
+
+fn numbers(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn matrix(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Tensor<B, 2> {
+    let data = TensorData::new(numbers(rows * columns, rng), [rows, columns]);
+    Tensor::from_data(data, &Default::default())
+}
+
+fn annotator(combine: Combine, order: Order) -> Annotator<B> {
+    let config = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
+        "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 32, "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true}"#;
+    let config = LlamaConfig::parse(config, Path::new("test")).unwrap();
+    let backbone = Llama::<B>::random(&config, 3, &Default::default());
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let instruction = backbone.embed_tokens(&[5, 6, 7]).unwrap();
+    let tokens = TokenSource::new(
+        matrix(GENES, 6, &mut rng),
+        matrix(16, if combine == Combine::AddPe { 6 } else { 4 }, &mut rng),
+        instruction,
+        combine,
+        order,
+    );
+    Annotator::new(backbone, tokens)
+}
+
+fn trainable(annotator: &Annotator<B>, kind: MlpKind) -> (TrainableConfig, Trainable<A>) {
+    let config = TrainableConfig {
+        token_size: annotator.tokens().token_size(),
+        hidden_size: 16,
+        classes: CLASSES,
+        projection_layers: 3,
+        projection: kind,
+        head_layers: 3,
+        head: kind,
+    };
+    let trainable: Trainable<A> = config.init(9, 0.5, &Default::default());
+    // Weights of 0.02 make gradients too small for differences in f32.
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let parameters = read_parameters(&trainable)
+        .into_iter()
+        .map(|one| {
+            let values = one.values.iter().map(|v| v + 0.4 * rng.random_range(-1.0f32..1.0));
+            NamedParameter { values: values.collect(), ..one }
+        })
+        .collect();
+    let trainable = write_parameters(trainable, parameters).unwrap();
+    (config, trainable)
+}
+
+fn cells() -> PackedCells {
+    let lengths = vec![5, 2, 7];
+    PackedCells {
+        genes: (0..14).map(|at| (at * 7 % GENES) as u32).collect(),
+        values: (0..14).map(|at| 0.5 + at as f32 / 10.0).collect(),
+        lengths,
+    }
+}
+
+fn only(cells: &PackedCells, cell: usize) -> PackedCells {
+    let first: usize = cells.lengths[..cell].iter().sum();
+    let span = first..first + cells.lengths[cell];
+    PackedCells {
+        genes: cells.genes[span.clone()].to_vec(),
+        values: cells.values[span].to_vec(),
+        lengths: vec![cells.lengths[cell]],
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_loss() {
+    let cases = [
+        (Combine::ConcatPe, Order::CellsInstructionCls, MlpKind::Residual),
+        (Combine::Multiply, Order::InstructionCellsCls, MlpKind::Plain),
+        (Combine::AddPe, Order::CellsInstructionCls, MlpKind::Plain),
+    ];
+    for (combine, order, kind) in cases {
+        let annotator = annotator(combine, order);
+        let (_, trainable) = trainable(&annotator, kind);
+        let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+        let loss = |parameters: Vec<NamedParameter>| {
+            let moved = write_parameters(trainable.clone(), parameters).unwrap();
+            annotator.gradients(&moved, &cells, &targets, &weights).loss
+        };
+        let step = annotator.gradients(&trainable, &cells, &targets, &weights);
+        let norm = global_norm(&trainable, &step.gradients);
+        assert!(norm > 1e-3, "{combine:?}: no gradient to compare");
+
+        // Along any direction, the loss changes as the gradient says.
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for part in ["projection", "cls", "head"] {
+            let parameters = read_parameters(&trainable);
+            let direction: Vec<Vec<f32>> = parameters
+                .iter()
+                .map(|one| match one.name.starts_with(part) {
+                    true => numbers(one.values.len(), &mut rng),
+                    false => vec![0.0; one.values.len()],
+                })
+                .collect();
+            let moved = |by: f32| {
+                let shift = |(one, along): (&NamedParameter, &Vec<f32>)| NamedParameter {
+                    values: one.values.iter().zip(along).map(|(v, d)| v + by * d).collect(),
+                    ..one.clone()
+                };
+                loss(parameters.iter().zip(&direction).map(shift).collect())
+            };
+            let by = 2e-3;
+            let measured = (moved(by) - moved(-by)) / (2.0 * f64::from(by));
+            let expected = along(&trainable, &step.gradients, &direction);
+            let error = (measured - expected).abs() / expected.abs().max(1e-2);
+            assert!(error < 2e-2, "{combine:?} {part}: {measured} against {expected}");
+        }
+    }
+}
+
+/// The scalar product of the gradients with `direction`, parameter by parameter.
+fn along(
+    trainable: &Trainable<A>,
+    gradients: &burn::optim::GradientsParams,
+    direction: &[Vec<f32>],
+) -> f64 {
+    use burn::module::{Module, ModuleVisitor, Param};
+    struct Product<'a> {
+        gradients: &'a burn::optim::GradientsParams,
+        direction: &'a [Vec<f32>],
+        sum: f64,
+    }
+    impl ModuleVisitor<A> for Product<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<A, D>>) {
+            let (first, rest) = self.direction.split_first().unwrap();
+            self.direction = rest;
+            let Some(gradient) = self.gradients.get::<B, D>(param.id) else { return };
+            let gradient: Vec<f32> = gradient.into_data().into_vec().unwrap();
+            self.sum +=
+                gradient.iter().zip(first).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum::<f64>();
+        }
+    }
+    let mut product = Product { gradients, direction, sum: 0.0 };
+    trainable.visit(&mut product);
+    product.sum
+}
+
+#[test]
+fn a_cell_is_read_the_same_alone_and_in_company() {
+    let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
+    let (_, trainable) = trainable(&annotator, MlpKind::Residual);
+    let reader = for_reading(&trainable);
+    let cells = cells();
+    let together = annotator.read(&reader, &cells);
+    for cell in 0..cells.lengths.len() {
+        let alone = annotator.read(&reader, &only(&cells, cell));
+        let span = cell * CLASSES..(cell + 1) * CLASSES;
+        for (a, b) in alone.logits.iter().zip(&together.logits[span]) {
+            assert!((a - b).abs() < 1e-4, "cell {cell}: {a} against {b}");
+        }
+    }
+    assert!(together.logits[..CLASSES] != together.logits[CLASSES..2 * CLASSES]);
+}
+
+#[test]
+fn micro_batches_add_up_to_the_batch() {
+    let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
+    let (_, trainable) = trainable(&annotator, MlpKind::Residual);
+    let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+    let whole = annotator.gradients(&trainable, &cells, &targets, &weights);
+    let mut accumulated = burn::optim::GradientsAccumulator::new();
+    let mut loss = 0.0;
+    for cell in 0..3 {
+        let part = annotator.gradients(
+            &trainable,
+            &only(&cells, cell),
+            &targets[cell..=cell],
+            &weights[cell..=cell],
+        );
+        loss += part.loss;
+        accumulated.accumulate(&trainable, part.gradients);
+    }
+    assert!((loss - whole.loss).abs() < 1e-5);
+    let ones: Vec<Vec<f32>> =
+        read_parameters(&trainable).iter().map(|one| vec![1.0; one.values.len()]).collect();
+    let (a, b) =
+        (along(&trainable, &whole.gradients, &ones), along(&trainable, &accumulated.grads(), &ones));
+    assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} against {b}");
+}
+
+#[test]
+fn the_papers_network_has_the_papers_size() {
+    let sizes = |hidden_size, classes| TrainableConfig {
+        token_size: 1536,
+        hidden_size,
+        classes,
+        projection_layers: 5,
+        projection: MlpKind::Plain,
+        head_layers: 5,
+        head: MlpKind::Plain,
+    };
+    assert_eq!(sizes(4096, 61).num_params(), 140_795_965 + 4096);
+    assert_eq!(sizes(4096, 37).num_params(), 140_697_637 + 4096);
+    assert_eq!(sizes(5120, 61).num_params(), 217_937_981 + 5120);
+    for kind in [MlpKind::Plain, MlpKind::Residual] {
+        let config = TrainableConfig { projection: kind, head: kind, ..sizes(8, 3) };
+        let module: Trainable<B> = config.init(0, 0.1, &Default::default());
+        assert_eq!(burn::module::Module::num_params(&module), config.num_params());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights() {
+    let config = MlpConfig {
+        input_size: 4,
+        hidden_size: 8,
+        output_size: 2,
+        layers: 3,
+        kind: MlpKind::Residual,
+    };
+    let init = |seed| {
+        let mlp = config.init::<B>(&mut ChaCha8Rng::seed_from_u64(seed), &Default::default());
+        read_parameters(&mlp)
+    };
+    assert_eq!(init(1), init(1));
+    assert_ne!(init(1), init(2));
+}
