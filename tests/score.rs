@@ -147,8 +147,9 @@ fn neighbours_agree_with_scikit_learn() {
 
 #[test]
 fn the_majority_is_the_most_common_class() {
-    assert_eq!(majority_class(&[2, 1, 2, 1, 0], 4), 1);
-    assert_eq!(majority_class(&[3], 4), 3);
+    assert_eq!(majority_class(&[2, 1, 2, 1, 0]), Some(1));
+    assert_eq!(majority_class(&[3]), Some(3));
+    assert_eq!(majority_class(&[]), None);
 }
 
 #[test]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {
     "anndata": "0.12.19",
     "numpy": "2.4.6",
-    "pandas": None,
+    "pandas": "2.3.3",
     "scanpy": "1.11.5",
     "scikit-learn": "1.6.1",
     "scipy": "1.15.3",
@@ -30,10 +30,7 @@ REQUIREMENTS = {
 def enter_environment():
     """Run this script again in a virtual environment with the pinned libraries."""
     try:
-        if all(
-            wanted is None or importlib.metadata.version(name) == wanted
-            for name, wanted in REQUIREMENTS.items()
-        ):
+        if all(importlib.metadata.version(name) == pin for name, pin in REQUIREMENTS.items()):
             return
     except importlib.metadata.PackageNotFoundError:
         pass
@@ -42,7 +39,7 @@ def enter_environment():
     if Path(sys.prefix) == folder:
         sys.exit(f"{folder} lacks the pinned libraries; delete it and run again")
     subprocess.check_call([sys.executable, "-m", "venv", folder])
-    pins = [name if wanted is None else f"{name}=={wanted}" for name, wanted in REQUIREMENTS.items()]
+    pins = [f"{name}=={pin}" for name, pin in REQUIREMENTS.items()]
     subprocess.check_call([python, "-m", "pip", "install", "--quiet", *pins])
     os.execv(python, [str(python), __file__, *sys.argv[1:]])
 

@@ -72,15 +72,25 @@ pub fn rank_cells<'a>(
     check_raw(expression, config)?;
     let n_cells = expression.log_normalised.n_rows;
     let ranker = Ranker::new(expression, gene_rows, statistics, config)?;
-    let lengths: Vec<Result<usize>> = (0..n_cells)
+    let lengths: Vec<Result<Vec<usize>>> = (0..n_cells.div_ceil(CELLS_PER_BLOCK))
         .into_par_iter()
-        .with_min_len(CELLS_PER_BLOCK)
-        .map_init(|| ranker.map.slots(), |slots, cell| ranker.length(cell, slots))
+        .map_init(
+            || ranker.map.slots(),
+            |slots, block| {
+                let first = block * CELLS_PER_BLOCK;
+                let cells = first..n_cells.min(first + CELLS_PER_BLOCK);
+                cells.map(|cell| ranker.length(cell, slots)).collect()
+            },
+        )
         .collect();
     let mut indptr = Vec::with_capacity(n_cells + 1);
-    indptr.push(0);
-    for length in lengths {
-        indptr.push(indptr[indptr.len() - 1] + length?);
+    let mut end = 0;
+    indptr.push(end);
+    for block in lengths {
+        for length in block? {
+            end += length;
+            indptr.push(end);
+        }
     }
     let mut genes = vec![0; indptr[n_cells]];
     let mut values = vec![0.0; indptr[n_cells]];
@@ -181,9 +191,15 @@ impl<'a> Ranker<'a> {
             (Select::Hvg, Some(genes)) => {
                 let mut kept = vec![None; score_divisors.len()];
                 for &gene in genes {
-                    if let Some(slot) = kept.get_mut(gene as usize) {
-                        *slot = score_divisors[gene as usize];
-                    }
+                    let Some(slot) = kept.get_mut(gene as usize) else {
+                        return Err(Error::input(
+                            "highly variable genes",
+                            format!("rows of an embedding table of {} genes", medians.len()),
+                            format!("row {gene}"),
+                            "the statistics of the checkpoint are damaged: train again",
+                        ));
+                    };
+                    *slot = score_divisors[gene as usize];
                 }
                 score_divisors = kept;
             }
