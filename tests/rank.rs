@@ -1,5 +1,7 @@
 //! Properties of the ranking that hold for any cells.
 
+#![allow(clippy::unwrap_used)] // a test that cannot read its own input should panic
+
 use proptest::prelude::*;
 use screader::cells::CsrMatrix;
 use screader::rank::{

@@ -1,11 +1,11 @@
 //! The guess that knows only how common each class is.
 
-/// Find the most common class of the training cells; of equals the first, 0 where there are none.
-pub fn majority_class(labels: &[usize], n_classes: usize) -> usize {
-    let mut counts = vec![0usize; n_classes];
+/// Find the most common class of the training cells; of equals the first. `None` without cells.
+pub fn majority_class(labels: &[usize]) -> Option<usize> {
+    let mut counts = std::collections::BTreeMap::new();
     for &label in labels {
-        counts[label] += 1;
+        *counts.entry(label).or_insert(0usize) += 1;
     }
-    let first = |best: usize, class: usize| if counts[class] > counts[best] { class } else { best };
-    (1..n_classes).fold(0, first)
+    // `max_by_key` takes the last of equals, so the classes are visited from the last to the first.
+    counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(class, _)| class)
 }

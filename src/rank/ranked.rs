@@ -72,25 +72,34 @@ pub fn rank_cells<'a>(
     check_raw(expression, config)?;
     let n_cells = expression.log_normalised.n_rows;
     let ranker = Ranker::new(expression, gene_rows, statistics, config)?;
-    let blocks: Vec<Result<Block>> = (0..n_cells.div_ceil(CELLS_PER_BLOCK))
+    let lengths: Vec<Result<Vec<usize>>> = (0..n_cells.div_ceil(CELLS_PER_BLOCK))
         .into_par_iter()
         .map_init(
-            || ranker.workspace(),
-            |workspace, block| {
+            || ranker.map.slots(),
+            |slots, block| {
                 let first = block * CELLS_PER_BLOCK;
-                ranker.rank_block(first..n_cells.min(first + CELLS_PER_BLOCK), workspace)
+                let cells = first..n_cells.min(first + CELLS_PER_BLOCK);
+                cells.map(|cell| ranker.length(cell, slots)).collect()
             },
         )
         .collect();
-    let mut out = RankedCells { indptr: vec![0], ..RankedCells::default() };
-    for block in blocks {
-        let block = block?;
-        let start = out.genes.len();
-        out.indptr.extend(block.ends.iter().map(|end| start + end));
-        out.genes.extend_from_slice(&block.genes);
-        out.values.extend_from_slice(&block.values);
+    let mut indptr = Vec::with_capacity(n_cells + 1);
+    let mut end = 0;
+    indptr.push(end);
+    for block in lengths {
+        for length in block? {
+            end += length;
+            indptr.push(end);
+        }
     }
-    Ok(out)
+    let mut genes = vec![0; indptr[n_cells]];
+    let mut values = vec![0.0; indptr[n_cells]];
+    let ranked: Vec<Result<()>> = blocks(&indptr, &mut genes, &mut values)
+        .into_par_iter()
+        .map_init(|| ranker.workspace(), |workspace, block| ranker.rank_block(block, workspace))
+        .collect();
+    ranked.into_iter().collect::<Result<()>>()?;
+    Ok(RankedCells { indptr, genes, values })
 }
 
 fn check_raw(expression: Expression<'_>, config: &RankConfig) -> Result<()> {
@@ -114,12 +123,33 @@ fn check_raw(expression: Expression<'_>, config: &RankConfig) -> Result<()> {
     }
 }
 
-/// The sequences of a few consecutive cells.
-#[derive(Default)]
-struct Block {
+/// The sequences of a few consecutive cells, to be filled.
+struct Block<'a> {
+    first_cell: usize,
+    /// Where each cell ends, counted from the beginning of the block.
     ends: Vec<usize>,
-    genes: Vec<u32>,
-    values: Vec<f32>,
+    genes: &'a mut [u32],
+    values: &'a mut [f32],
+}
+
+/// Cut the output into blocks that threads can fill side by side.
+fn blocks<'a>(
+    indptr: &[usize],
+    mut genes: &'a mut [u32],
+    mut values: &'a mut [f32],
+) -> Vec<Block<'a>> {
+    let n_cells = indptr.len() - 1;
+    let mut blocks = Vec::with_capacity(n_cells.div_ceil(CELLS_PER_BLOCK));
+    for first_cell in (0..n_cells).step_by(CELLS_PER_BLOCK) {
+        let last = n_cells.min(first_cell + CELLS_PER_BLOCK);
+        let start = indptr[first_cell];
+        let ends = indptr[first_cell + 1..=last].iter().map(|end| end - start).collect();
+        let (of_genes, rest_of_genes) = genes.split_at_mut(indptr[last] - start);
+        let (of_values, rest_of_values) = values.split_at_mut(indptr[last] - start);
+        (genes, values) = (rest_of_genes, rest_of_values);
+        blocks.push(Block { first_cell, ends, genes: of_genes, values: of_values });
+    }
+    blocks
 }
 
 /// Buffers of one thread. The per-gene arrays are written before they are read in every cell, so
@@ -136,8 +166,9 @@ struct Ranker<'a> {
     expression: Expression<'a>,
     config: &'a RankConfig,
     map: GeneMap,
-    /// What a gene's expression is divided by for its score; `None` for a gene never selected.
-    score_divisors: Vec<Option<f32>>,
+    /// What a gene's expression is divided by for its score; `NaN` for a gene never selected (half
+    /// the size of an `Option`, and this array is read at random).
+    score_divisors: Vec<f32>,
     /// What a gene's expression is divided by for its value.
     value_divisors: Vec<f32>,
 }
@@ -160,9 +191,15 @@ impl<'a> Ranker<'a> {
             (Select::Hvg, Some(genes)) => {
                 let mut kept = vec![None; score_divisors.len()];
                 for &gene in genes {
-                    if let Some(slot) = kept.get_mut(gene as usize) {
-                        *slot = score_divisors[gene as usize];
-                    }
+                    let Some(slot) = kept.get_mut(gene as usize) else {
+                        return Err(Error::input(
+                            "highly variable genes",
+                            format!("rows of an embedding table of {} genes", medians.len()),
+                            format!("row {gene}"),
+                            "the statistics of the checkpoint are damaged: train again",
+                        ));
+                    };
+                    *slot = score_divisors[gene as usize];
                 }
                 score_divisors = kept;
             }
@@ -175,6 +212,8 @@ impl<'a> Ranker<'a> {
                 ));
             }
         }
+        let score_divisors =
+            score_divisors.into_iter().map(|divisor| divisor.unwrap_or(f32::NAN)).collect();
         let value_divisors = medians.0.iter().map(|median| median.unwrap_or(1.0)).collect();
         Ok(Self { expression, config, map, score_divisors, value_divisors })
     }
@@ -190,25 +229,34 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    fn rank_block(
-        &self,
-        cells: std::ops::Range<usize>,
-        workspace: &mut Workspace,
-    ) -> Result<Block> {
-        let mut block = Block::default();
-        for cell in cells {
+    /// Length of the sequence of one cell.
+    fn length(&self, cell: usize, slots: &mut Slots) -> Result<usize> {
+        let mut length = 0;
+        let row = self.expression.log_normalised.row(cell);
+        self.map
+            .visit(row, Addition::Log1p, slots, |gene, _| {
+                length += usize::from(!self.score_divisors[gene as usize].is_nan());
+            })
+            .map_err(|entry| refuse_entry("expression", cell, entry))?;
+        Ok(length.min(self.config.top_genes))
+    }
+
+    fn rank_block(&self, block: Block<'_>, workspace: &mut Workspace) -> Result<()> {
+        let mut start = 0;
+        for (place, &end) in block.ends.iter().enumerate() {
+            let cell = block.first_cell + place;
             self.sort_genes(cell, workspace)?;
             if self.config.value == ValueScale::Raw {
                 self.look_up_raw(cell, workspace)?;
             }
-            for (rank, &key) in workspace.keys.iter().enumerate() {
-                let gene = gene_of(key);
-                block.genes.push(gene);
-                block.values.push(self.value(gene as usize, rank, workspace));
+            let of_cell = block.genes[start..end].iter_mut().zip(&mut block.values[start..end]);
+            for ((rank, &key), (gene, value)) in workspace.keys.iter().enumerate().zip(of_cell) {
+                *gene = gene_of(key);
+                *value = self.value(*gene as usize, rank, workspace);
             }
-            block.ends.push(block.genes.len());
+            start = end;
         }
-        Ok(block)
+        Ok(())
     }
 
     /// Leave the keys of the selected genes in `workspace.keys`, best first.
@@ -218,7 +266,8 @@ impl<'a> Ranker<'a> {
         let row = self.expression.log_normalised.row(cell);
         self.map
             .visit(row, Addition::Log1p, slots, |gene, value| {
-                if let Some(divisor) = self.score_divisors[gene as usize] {
+                let divisor = self.score_divisors[gene as usize];
+                if !divisor.is_nan() {
                     expression[gene as usize] = value;
                     keys.push(key(value / divisor, gene));
                 }

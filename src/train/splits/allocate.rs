@@ -9,7 +9,7 @@ pub(super) fn holdout(config: &SplitConfig, labels: &[usize]) -> Result<Vec<Vec<
     let classes = shuffled_strata(config, labels, &mut seeded(config));
     let mut parts = vec![Part::Train; labels.len()];
     let held_out = [config.test_fraction, config.validation_fraction];
-    hold_out(&classes, held_out, config.stratified, &mut parts);
+    hold_out(&classes, held_out, &mut parts);
     refuse_empty(
         &parts,
         &[
@@ -48,7 +48,7 @@ pub(super) fn folds(config: &SplitConfig, labels: &[usize]) -> Result<Vec<Vec<Pa
         };
         let rest: Vec<Vec<usize>> = classes.iter().map(rest).collect();
         let held_out = [0.0, config.validation_fraction];
-        hold_out(&rest, held_out, config.stratified, &mut parts);
+        hold_out(&rest, held_out, &mut parts);
         refuse_empty(
             &parts,
             &[
@@ -85,12 +85,7 @@ fn shuffled_strata(
 
 /// Move cells of each stratum to the test and validation parts; the order within a stratum decides
 /// which. Every stratum keeps at least one cell in training.
-fn hold_out(
-    strata: &[Vec<usize>],
-    [test, validation]: [f64; 2],
-    stratified: bool,
-    parts: &mut [Part],
-) {
+fn hold_out(strata: &[Vec<usize>], [test, validation]: [f64; 2], parts: &mut [Part]) {
     let sizes: Vec<usize> = strata.iter().map(Vec::len).collect();
     let least = |fraction: f64| {
         sizes.iter().map(|&size| (fraction * size as f64) as usize).collect::<Vec<usize>>()
@@ -102,8 +97,8 @@ fn hold_out(
         let free = |(size, taken): (&usize, &usize)| size.saturating_sub(taken + 1);
         sizes.iter().zip(taken).map(free).collect::<Vec<usize>>()
     };
-    let for_test = apportion(&sizes, test, &free(&least_of_validation), stratified);
-    let for_validation = apportion(&sizes, validation, &free(&for_test), stratified);
+    let for_test = apportion(&sizes, test, &free(&least_of_validation));
+    let for_validation = apportion(&sizes, validation, &free(&for_test));
     for ((stratum, &test), &validation) in strata.iter().zip(&for_test).zip(&for_validation) {
         stratum[..test].iter().for_each(|&cell| parts[cell] = Part::Test);
         stratum[test..test + validation].iter().for_each(|&cell| parts[cell] = Part::Validation);
@@ -112,7 +107,7 @@ fn hold_out(
 
 /// Share out `fraction` of all cells over strata: each gets its quota rounded down, then those of
 /// largest remainder one more, where there is room (the method of Hare and Niemeyer).
-fn apportion(sizes: &[usize], fraction: f64, room: &[usize], stratified: bool) -> Vec<usize> {
+fn apportion(sizes: &[usize], fraction: f64, room: &[usize]) -> Vec<usize> {
     if fraction == 0.0 {
         return vec![0; sizes.len()];
     }
@@ -125,8 +120,7 @@ fn apportion(sizes: &[usize], fraction: f64, room: &[usize], stratified: bool) -
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
     for stratum in order {
-        let rounds_up = remainder(stratum) > 0.0 || !stratified;
-        if missing > 0 && rounds_up && shares[stratum] < room[stratum] {
+        if missing > 0 && remainder(stratum) > 0.0 && shares[stratum] < room[stratum] {
             shares[stratum] += 1;
             missing -= 1;
         }
