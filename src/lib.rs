@@ -4,5 +4,6 @@
 pub mod cells;
 pub mod cli;
 pub mod error;
+pub mod io;
 
 pub use error::{Error, Result};
