@@ -10,5 +10,6 @@ pub mod rank;
 pub mod score;
 pub mod train;
 pub mod genes;
+pub mod io;
 
 pub use error::{Error, Result};
