@@ -4,6 +4,7 @@
 pub mod cells;
 pub mod cli;
 pub mod error;
+pub mod fetch;
 pub mod genes;
 
 pub use error::{Error, Result};
