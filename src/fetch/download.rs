@@ -57,6 +57,8 @@ pub struct Downloader {
 /// Why an attempt failed, and whether another may succeed.
 struct Failure {
     again: bool,
+    /// No connection came about, as on a machine that is offline.
+    unreachable: bool,
     error: Error,
 }
 
@@ -130,14 +132,22 @@ impl Downloader {
         })
     }
 
+    /// Try until an attempt succeeds, cannot be helped by another, or was the last. A host that was
+    /// never reached is not waited for: the machine is offline, and the user should know at once.
     fn retry<T>(&self, mut attempt: impl FnMut() -> std::result::Result<T, Failure>) -> Result<T> {
         let mut pause = self.first_pause;
+        let mut reached = false;
         for _ in 1..self.attempts {
-            match attempt() {
+            let failure = match attempt() {
                 Ok(value) => return Ok(value),
-                Err(failure) if !failure.again => return Err(failure.error),
-                Err(_) => std::thread::sleep(pause),
+                Err(failure) => failure,
+            };
+            reached |= !failure.unreachable;
+            if !failure.again || !reached {
+                return Err(failure.error);
             }
+            eprintln!("{}; trying again in {} s", failure.error, pause.as_secs_f32());
+            std::thread::sleep(pause);
             pause *= 2;
         }
         attempt().map_err(|failure| failure.error)
@@ -162,7 +172,7 @@ impl Downloader {
             }
             part.remove();
             let error = network(job.url, "the server refused the range", job.remedy);
-            return Err(Failure { again: true, error });
+            return Err(Failure { again: true, unreachable: false, error });
         }
         let response = accepted(response, job.url, job.remedy)?;
         let start = match response.status() {
@@ -170,7 +180,7 @@ impl Downloader {
             StatusCode::PARTIAL_CONTENT => {
                 part.remove();
                 let error = network(job.url, "the server sent another range", job.remedy);
-                return Err(Failure { again: true, error });
+                return Err(Failure { again: true, unreachable: false, error });
             }
             _ => 0,
         };
@@ -219,7 +229,7 @@ impl Part {
         mut response: Response,
         start: u64,
     ) -> std::result::Result<u64, Failure> {
-        let disk = |error| Failure { again: false, error };
+        let disk = |error| Failure { again: false, unreachable: false, error };
         let headers = response.headers();
         let total = length_of(headers).map(|length| start + length).or(job.bytes);
         if start == 0 {
@@ -242,6 +252,7 @@ impl Part {
                 Err(error) => {
                     let reason = format!("the connection broke after {have} bytes ({error})");
                     return Err(Failure {
+                        unreachable: false,
                         again: true,
                         error: network(job.url, reason, job.remedy),
                     });
@@ -256,7 +267,11 @@ impl Part {
         match total {
             Some(total) if total != have => {
                 let reason = format!("the connection ended after {have} of {total} bytes");
-                Err(Failure { again: have < total, error: network(job.url, reason, job.remedy) })
+                Err(Failure {
+                    again: have < total,
+                    unreachable: false,
+                    error: network(job.url, reason, job.remedy),
+                })
             }
             _ => Ok(start),
         }
@@ -326,11 +341,12 @@ fn accepted(response: Response, url: &str, remedy: &str) -> std::result::Result<
         ),
         _ => network(url, format!("HTTP status {status}"), remedy),
     };
-    Err(Failure { again, error })
+    Err(Failure { again, unreachable: false, error })
 }
 
 fn no_answer(url: &str, error: &reqwest::Error, remedy: &str) -> Failure {
-    Failure { again: true, error: network(url, reason(error), remedy) }
+    let unreachable = error.is_connect();
+    Failure { again: true, unreachable, error: network(url, reason(error), remedy) }
 }
 
 /// The innermost cause, which is what the user can act on.

@@ -81,7 +81,7 @@ impl Build<'_> {
                 "--missing chat",
                 "a chat model",
                 "none",
-                "give --chat-model NAME and, for a server of your own, --chat-url URL",
+                "give --chat-url URL and --chat-model NAME",
             ));
         }
         Ok(())

@@ -64,11 +64,11 @@ pub(super) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     only: Option<PathBuf>,
     /// Model that writes missing summaries (with `--missing chat`).
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "chat_url")]
     chat_model: Option<String>,
-    /// Address of an OpenAI-compatible server.
-    #[arg(long, value_name = "URL", default_value = "https://api.openai.com/v1")]
-    chat_url: String,
+    /// Base address of the OpenAI-compatible server that has the model, up to and with /v1.
+    #[arg(long, value_name = "URL", requires = "chat_model")]
+    chat_url: Option<String>,
     /// Environment variable that holds the key; unset or empty sends none.
     #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
     chat_key_env: String,
@@ -167,7 +167,7 @@ impl BuildArgs {
         let mut records = GeneRecords::new(self.species);
         records.read_all(&files)?;
         if !self.gene_type.is_empty() {
-            records.keep(|gene| self.gene_type.iter().any(|kind| *kind == gene.gene_type));
+            records.keep(|gene| self.gene_type.contains(&gene.gene_type));
             self.require(&records, "--gene-type")?;
         }
         if let Some(path) = &self.only {
@@ -215,11 +215,12 @@ impl BuildArgs {
     }
 
     fn completer(&self) -> Result<Option<CachedCompleter<ChatCompleter>>> {
-        let Some(model) = self.chat_model.as_ref().filter(|_| !self.dry_run) else {
+        let (Some(model), Some(url), false) = (&self.chat_model, &self.chat_url, self.dry_run)
+        else {
             return Ok(None);
         };
         let key = std::env::var(&self.chat_key_env).ok().filter(|key| !key.is_empty());
-        let chat = ChatCompleter::new(&self.chat_url, model, key)?;
+        let chat = ChatCompleter::new(url, model, key)?;
         let cache = self.chat_cache.clone().unwrap_or_else(|| {
             let mut name = self.out.as_os_str().to_os_string();
             name.push(".answers.jsonl");
