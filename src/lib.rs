@@ -6,5 +6,6 @@ pub mod cli;
 pub mod error;
 pub mod fetch;
 pub mod genes;
+pub mod io;
 
 pub use error::{Error, Result};
