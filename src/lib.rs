@@ -9,6 +9,7 @@ pub mod error;
 pub mod rank;
 pub mod score;
 pub mod train;
+pub mod fetch;
 pub mod genes;
 pub mod io;
 

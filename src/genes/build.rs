@@ -32,7 +32,8 @@ impl Build<'_> {
     /// # Errors
     /// [`Error::Input`] if a step of the policy lacks what it needs; what the completer returns.
     pub fn run(mut self, records: &GeneRecords) -> Result<DescriptionTable> {
-        self.check()?;
+        self.check_orthologs()?;
+        self.check_chat()?;
         let summaries = self.ortholog_summaries();
         let genes = records
             .genes()
@@ -61,7 +62,7 @@ impl Build<'_> {
         Ok(DescriptionTable { species: records.species(), made_with, genes })
     }
 
-    fn check(&self) -> Result<()> {
+    fn check_orthologs(&self) -> Result<()> {
         let lacks_pairs = self.orthologs.is_none() || self.other_species.is_none();
         if self.missing.has(Missing::Ortholog) && lacks_pairs {
             return Err(Error::input(
@@ -71,12 +72,16 @@ impl Build<'_> {
                 "give --homologs FILE and --ortholog-records FILE",
             ));
         }
+        Ok(())
+    }
+
+    fn check_chat(&self) -> Result<()> {
         if self.missing.has(Missing::Chat) && self.completer.is_none() {
             return Err(Error::input(
                 "--missing chat",
                 "a chat model",
                 "none",
-                "give --chat-model NAME and, for a server of your own, --chat-url URL",
+                "give --chat-url URL and --chat-model NAME",
             ));
         }
         Ok(())
@@ -138,9 +143,9 @@ impl Build<'_> {
     /// Prompts that the completer will be asked, in order: to say beforehand how many.
     ///
     /// # Errors
-    /// As [`Build::run`], without asking anything.
+    /// As [`Build::run`]; no completer is needed yet, and nothing is asked.
     pub fn prompts(&self, records: &GeneRecords) -> Result<Vec<String>> {
-        self.check()?;
+        self.check_orthologs()?;
         if !self.missing.has(Missing::Chat) {
             return Ok(Vec::new());
         }

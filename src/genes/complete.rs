@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,6 +37,7 @@ pub struct CachedCompleter<C> {
     file: File,
     answers: HashMap<String, String>,
     asked: usize,
+    progress: ProgressBar,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,12 +72,29 @@ impl<C: Completer> CachedCompleter<C> {
         if whole < text.len() {
             file.set_len(whole as u64).map_err(Error::io(path, "write"))?;
         }
-        Ok(Self { inner, path: path.to_path_buf(), file, answers, asked: 0 })
+        Ok(Self {
+            inner,
+            path: path.to_path_buf(),
+            file,
+            answers,
+            asked: 0,
+            progress: ProgressBar::hidden(),
+        })
     }
 
     /// Whether the answer to this prompt is kept already.
     pub fn has(&self, prompt: &str) -> bool {
         self.answers.contains_key(&key(self.inner.model(), prompt))
+    }
+
+    /// Show how many of the questions that are not answered yet have been.
+    pub fn show_progress(&mut self, questions: usize) {
+        self.progress = ProgressBar::new(questions as u64);
+        if let Ok(style) =
+            ProgressStyle::with_template("summaries {wide_bar} {pos}/{len} ETA {eta}")
+        {
+            self.progress.set_style(style);
+        }
     }
 
     /// How many prompts were put to the model since the cache was opened.
@@ -92,6 +111,7 @@ impl<C: Completer> Completer for CachedCompleter<C> {
         }
         let answer = self.inner.complete(prompt)?;
         self.asked += 1;
+        self.progress.inc(1);
         let kept = Answer {
             key: key.clone(),
             model: self.inner.model().to_string(),

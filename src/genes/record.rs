@@ -155,6 +155,19 @@ impl GeneRecords {
         self.records.iter().filter(|gene| !gene.summary.is_empty()).count()
     }
 
+    /// Keep the genes that `wanted` says, asked in order.
+    pub fn keep(&mut self, wanted: impl FnMut(&GeneRecord) -> bool) {
+        self.records.retain(wanted);
+        self.by_id.clear();
+        self.by_symbol.clear();
+        for (at, gene) in self.records.iter().enumerate() {
+            if let Some(id) = gene.gene_id {
+                self.by_id.insert(id, at);
+            }
+            self.by_symbol.entry(gene.names.symbol.clone()).or_insert(at);
+        }
+    }
+
     /// File names that were read, in order.
     pub fn sources(&self) -> &[String] {
         &self.sources

@@ -1,6 +1,6 @@
 //! Ensembl ids with GENCODE's names, without header: `ENSG00000223972,DDX11L1,…`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 use std::path::Path;
 
@@ -10,7 +10,8 @@ use crate::genes::text_file::open_text;
 use crate::{Error, Result};
 
 /// Give genes the Ensembl id of the only GENCODE gene with their symbol, and the GENCODE name of
-/// their Ensembl id as an alias. No gene is added: GENCODE has no text.
+/// their Ensembl id as an alias. An id that NCBI gives to several genes stays with the one that
+/// GENCODE names by it, if that is one of them. No gene is added: GENCODE has no text.
 pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
     let mut names: HashMap<String, String> = HashMap::new();
     let mut ids: HashMap<String, Vec<String>> = HashMap::new();
@@ -32,7 +33,8 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
             names.insert(id, name.to_string());
         }
     }
-    let taken: std::collections::HashSet<String> =
+    take_from_others(records, &names);
+    let taken: HashSet<String> =
         records.genes().iter().filter_map(|gene| gene.names.ensembl.clone()).collect();
     for gene in records.genes_mut() {
         if gene.names.ensembl.is_none() {
@@ -52,4 +54,21 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
         }
     }
     records.require_some(path, 0)
+}
+
+/// Leave an id that several genes have to the one whose symbol GENCODE gives it.
+fn take_from_others(records: &mut GeneRecords, names: &HashMap<String, String>) {
+    let symbol_owns: HashSet<(String, String)> = records
+        .genes()
+        .iter()
+        .filter_map(|gene| Some((gene.names.ensembl.clone()?, gene.names.symbol.clone())))
+        .collect();
+    for gene in records.genes_mut() {
+        let Some(id) = &gene.names.ensembl else { continue };
+        let Some(name) = names.get(id) else { continue };
+        let owner = (id.clone(), name.clone());
+        if *name != gene.names.symbol && symbol_owns.contains(&owner) {
+            gene.names.ensembl = None;
+        }
+    }
 }

@@ -143,9 +143,9 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
             others += 1;
             continue;
         }
-        // NCBI lists sequences that are not tied to a gene yet as NEWENTRY.
+        // A row without a symbol cannot be told apart from any other.
         let symbol = fields[columns.symbol].trim();
-        if symbol.is_empty() || symbol == "NEWENTRY" {
+        if symbol.is_empty() {
             continue;
         }
         let mut record = columns.record(species, &fields);

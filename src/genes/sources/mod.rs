@@ -3,6 +3,7 @@
 mod datasets;
 mod gencode;
 mod gene_history;
+mod gene_orthologs;
 mod gene_summary;
 mod gene_table;
 mod header;
