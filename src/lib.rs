@@ -4,6 +4,7 @@
 pub mod cells;
 pub mod cli;
 pub mod demo;
+pub mod device;
 pub mod error;
 
 pub use error::{Error, Result};
