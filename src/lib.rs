@@ -6,5 +6,7 @@ pub mod cli;
 pub mod demo;
 pub mod device;
 pub mod error;
+pub mod fetch;
+pub mod genes;
 
 pub use error::{Error, Result};
