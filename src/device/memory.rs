@@ -1,52 +1,6 @@
 //! How much memory a frozen backbone and its trainable parts need, from its published shape.
 
-/// A backbone by its published shape.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KnownBackbone {
-    /// Name, as on Hugging Face.
-    pub name: &'static str,
-    /// Width of the residual stream.
-    pub hidden_size: u64,
-    /// Decoder layers.
-    pub layers: u64,
-    /// Width of the MLP.
-    pub intermediate_size: u64,
-    /// Query heads.
-    pub heads: u64,
-    /// Key and value heads.
-    pub key_value_heads: u64,
-    /// Entries of the token table.
-    pub vocabulary: u64,
-    /// Whether the output layer is the token table again.
-    pub tied: bool,
-}
-
-const fn backbone(name: &'static str, shape: [u64; 6], tied: bool) -> KnownBackbone {
-    let [hidden_size, layers, intermediate_size, heads, key_value_heads, vocabulary] = shape;
-    KnownBackbone {
-        name,
-        hidden_size,
-        layers,
-        intermediate_size,
-        heads,
-        key_value_heads,
-        vocabulary,
-        tied,
-    }
-}
-
-/// Backbones that biologists ask for, smallest first; shapes from their `config.json`.
-pub const KNOWN_BACKBONES: [KnownBackbone; 9] = [
-    backbone("SmolLM2-135M", [576, 30, 1536, 9, 3, 49_152], true),
-    backbone("SmolLM2-360M", [960, 32, 2560, 15, 5, 49_152], true),
-    backbone("TinyLlama-1.1B", [2048, 22, 5632, 32, 4, 32_000], false),
-    backbone("Llama-3.2-1B", [2048, 16, 8192, 32, 8, 128_256], true),
-    backbone("SmolLM2-1.7B", [2048, 24, 8192, 32, 32, 49_152], true),
-    backbone("Llama-3.2-3B", [3072, 28, 8192, 24, 8, 128_256], true),
-    backbone("Llama-2-7b", [4096, 32, 11_008, 32, 32, 32_000], false),
-    backbone("Llama-3.1-8B", [4096, 32, 14_336, 32, 8, 128_256], false),
-    backbone("Llama-2-13b", [5120, 40, 13_824, 40, 40, 32_000], false),
-];
+use crate::fetch::Backbone;
 
 /// How a weight is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +27,11 @@ impl Format {
             Self::Int8 => "int8",
             Self::Int4 => "int4",
         }
+    }
+
+    /// Whether this version runs backbones in the format; the others are sizes for planning.
+    pub fn runs(self) -> bool {
+        matches!(self, Self::F32 | Self::Bf16)
     }
 
     fn bits(self) -> u64 {
@@ -108,45 +67,30 @@ pub struct Plan {
 const CLASSES: u64 = 61;
 const EMBEDDING: u64 = 1536;
 
-impl KnownBackbone {
-    /// Count the parameters, as published.
-    pub fn parameters(&self) -> u64 {
-        let Self { hidden_size: h, intermediate_size: i, .. } = *self;
-        let attention = 2 * h * h + 2 * h * self.key_value_size();
-        let layer = attention + 3 * h * i + 2 * h;
-        let tables = if self.tied { 1 } else { 2 } * self.vocabulary * h;
-        tables + self.layers * layer + h
-    }
-
-    fn key_value_size(&self) -> u64 {
-        self.hidden_size / self.heads * self.key_value_heads
-    }
-
-    /// Estimate the memory of training with cells of `tokens` tokens (genes, instruction and cls).
+impl Plan {
+    /// Estimate the memory of training on a backbone with cells of `tokens` tokens (genes,
+    /// instruction and cls).
     ///
-    /// A layer keeps, for each token, its input, queries, keys, values, attention output, the stream
-    /// between attention and MLP, and the gate and up projections: `4 h + 2 kv + 2 i` numbers. With
-    /// only inputs kept that is `h` a layer, and one layer in full at a time. Attention is counted as
-    /// never holding all scores of a cell at once.
-    pub fn plan(&self, format: Format, tokens: u64) -> Plan {
-        let Self { hidden_size: h, intermediate_size: i, layers, .. } = *self;
+    /// Of the weights, the decoder layers and the last norm are on the device; the token table is
+    /// mapped from the file and the output layer is not read. A layer keeps, for each token, its
+    /// input, queries, keys, values, attention output, the stream between attention and MLP, and the
+    /// gate and up projections: `2 h + 2 q + 2 kv + 2 i` numbers. With only inputs kept that is `h` a
+    /// layer, and one layer in full at a time. Attention is counted as never holding all scores of a
+    /// cell at once.
+    pub fn of(backbone: &Backbone, format: Format, tokens: u64) -> Self {
+        let Backbone { hidden_size: h, intermediate_size: i, layers, head_dim, .. } = *backbone;
+        let (query, key_value) = (backbone.heads * head_dim, backbone.kv_heads * head_dim);
         let bytes = format.activation_bytes();
-        let layer = tokens * bytes * (4 * h + 2 * self.key_value_size() + 2 * i);
+        let layer = tokens * bytes * (2 * h + 2 * query + 2 * key_value + 2 * i);
+        let tables = backbone.vocabulary * h * if backbone.tied { 1 } else { 2 };
         let projection = EMBEDDING * h + 4 * h * h + 5 * h;
         let head = 4 * (h * h + h) + h * CLASSES + CLASSES;
-        Plan {
-            weights: self.parameters() * format.bits() / 8,
+        Self {
+            weights: (backbone.parameters - tables) * format.bits() / 8,
             trainables: 16 * (projection + head),
             cell_keeping_all: layers * layer,
             cell_keeping_inputs: layers * tokens * bytes * h + layer,
         }
-    }
-}
-
-impl Plan {
-    /// The least memory that trains at all: one cell at a time, only inputs of layers kept.
-    pub fn least(&self) -> u64 {
-        self.weights + self.trainables + self.cell_keeping_inputs
     }
 
     /// Count the cells that fit at once into `memory` bytes, keeping all activations if `all`. A
@@ -161,59 +105,47 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::known_backbones;
 
-    fn named(name: &str) -> KnownBackbone {
-        *KNOWN_BACKBONES.iter().find(|known| known.name == name).unwrap()
+    fn plan(name: &str, format: Format, tokens: u64) -> Plan {
+        let known = known_backbones().unwrap();
+        Plan::of(known.iter().find(|known| known.name == name).unwrap(), format, tokens)
     }
 
     #[test]
-    fn parameters_are_as_published() {
-        // The counts of the safetensors files on Hugging Face.
-        let published = [
-            ("SmolLM2-135M", 134_515_008),
-            ("SmolLM2-360M", 361_821_120),
-            ("TinyLlama-1.1B", 1_100_048_384),
-            ("Llama-3.2-1B", 1_235_814_400),
-            ("SmolLM2-1.7B", 1_711_376_384),
-            ("Llama-3.2-3B", 3_212_749_824),
-            ("Llama-2-7b", 6_738_415_616),
-            ("Llama-3.1-8B", 8_030_261_248),
-            ("Llama-2-13b", 13_015_864_320),
-        ];
-        assert_eq!(published.len(), KNOWN_BACKBONES.len());
-        for (name, count) in published {
-            assert_eq!(named(name).parameters(), count, "{name}");
-        }
+    fn weights_leave_out_the_token_tables() {
+        // 6,738,415,616 parameters less two tables of 32,000 by 4,096; then less one of 128,256 by
+        // 2,048, which is the output layer too.
+        assert_eq!(plan("llama-2-7b", Format::F32, 1).weights, 4 * 6_476_271_616);
+        assert_eq!(plan("llama-3.2-1b", Format::Bf16, 1).weights, 2 * 973_146_112);
+        assert_eq!(plan("llama-2-7b", Format::Int4, 1).weights, 6_476_271_616 / 2);
     }
 
     #[test]
-    fn trainables_count_as_the_paper_s_projection_and_head() {
+    fn trainables_count_as_the_papers_projection_and_head() {
         // 217,937,981 at d = 5120 and K = 61; 140,795,965 at d = 4096.
-        let bytes = |name: &str| named(name).plan(Format::F32, 1).trainables;
-        assert_eq!(bytes("Llama-2-13b"), 16 * 217_937_981);
-        assert_eq!(bytes("Llama-2-7b"), 16 * 140_795_965);
+        assert_eq!(plan("llama-2-13b", Format::F32, 1).trainables, 16 * 217_937_981);
+        assert_eq!(plan("llama-2-7b", Format::F32, 1).trainables, 16 * 140_795_965);
     }
 
     #[test]
-    fn activations_of_the_paper_s_setting() {
-        // 2,048 genes, an instruction and cls on Llama-2-13b in bf16: 9.64 GB a cell with everything
+    fn activations_of_the_papers_setting() {
+        // 2,048 genes, an instruction and cls on llama-2-13b in bf16: 9.64 GB a cell with everything
         // kept, 0.85 GB of layer inputs besides the one layer in work.
-        let plan = named("Llama-2-13b").plan(Format::Bf16, 2064);
-        assert_eq!(plan.cell_keeping_all, 40 * 2064 * 2 * (6 * 5120 + 2 * 13_824));
-        let inputs = plan.cell_keeping_inputs - plan.cell_keeping_all / 40;
-        assert_eq!(inputs, 845_414_400);
+        let plan = plan("llama-2-13b", Format::Bf16, 2064);
+        assert_eq!(plan.cell_keeping_all, 9_637_724_160);
+        assert_eq!(plan.cell_keeping_inputs - plan.cell_keeping_all / 40, 845_414_400);
     }
 
     #[test]
     fn what_fits_grows_with_memory_and_shrinks_with_exactness() {
-        let known = named("Llama-2-7b");
+        let seven = |format| plan("llama-2-7b", format, 2064);
         let gigabytes = |n: u64| n * 1_000_000_000;
-        assert_eq!(known.plan(Format::F32, 2064).cells(gigabytes(24), false), 0);
-        assert!(known.plan(Format::Bf16, 2064).cells(gigabytes(24), false) >= 1);
-        assert!(known.plan(Format::Bf16, 2064).cells(gigabytes(80), true) >= 1);
-        assert_eq!(known.plan(Format::Bf16, 2064).cells(0, false), 0);
-        let least: Vec<u64> =
-            Format::ALL.iter().map(|format| known.plan(*format, 2064).least()).collect();
-        assert!(least.windows(2).all(|pair| pair[0] > pair[1]), "{least:?}");
+        assert_eq!(seven(Format::F32).cells(gigabytes(24), false), 0);
+        assert!(seven(Format::Bf16).cells(gigabytes(24), false) >= 1);
+        assert!(seven(Format::Bf16).cells(gigabytes(80), true) >= 1);
+        assert_eq!(seven(Format::Bf16).cells(0, false), 0);
+        let weights: Vec<u64> = Format::ALL.iter().map(|format| seven(*format).weights).collect();
+        assert!(weights.windows(2).all(|pair| pair[0] > pair[1]), "{weights:?}");
     }
 }

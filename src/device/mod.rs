@@ -10,7 +10,7 @@ use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 
 use crate::{Error, Result};
 
-pub use memory::{Format, KNOWN_BACKBONES, KnownBackbone, Plan};
+pub use memory::{Format, Plan};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};
 
 /// A device that is there and that this build can use.
@@ -162,6 +162,30 @@ fn first_card(found: &VulkanFound) -> Option<Device> {
     let integrated = |device: &VulkanDevice| device.kind == VulkanKind::Integrated;
     let at = devices.iter().position(card).or_else(|| devices.iter().position(integrated))?;
     Some(Device::Wgpu(at))
+}
+
+/// The address of a Vulkan device for burn, which numbers devices within their kind.
+///
+/// # Errors
+/// [`Error::Input`] if there is no such device.
+#[cfg(feature = "wgpu")]
+pub fn wgpu_address(number: usize) -> Result<burn_wgpu::WgpuDevice> {
+    use burn_wgpu::WgpuDevice;
+    let found = Survey::drivers().vulkan;
+    require_vulkan(&found, number)?;
+    let device = found.devices.ok().and_then(|devices| devices.into_iter().nth(number));
+    match device.map(|device| (device.kind, device.index_of_kind)) {
+        Some((VulkanKind::Discrete, at)) => Ok(WgpuDevice::DiscreteGpu(at)),
+        Some((VulkanKind::Integrated, at)) => Ok(WgpuDevice::IntegratedGpu(at)),
+        Some((VulkanKind::Virtual, at)) => Ok(WgpuDevice::VirtualGpu(at)),
+        Some((VulkanKind::Software, 0)) => Ok(WgpuDevice::Cpu),
+        _ => Err(Error::input(
+            format!("--device wgpu:{number}"),
+            "a graphics card or the first software device",
+            "a device that burn cannot address",
+            "name another of `screader doctor`, or use --device cpu",
+        )),
+    }
 }
 
 fn count(number: usize, what: &str) -> String {
