@@ -5,6 +5,7 @@ pub mod baselines;
 pub mod cells;
 pub mod cli;
 pub mod demo;
+pub mod device;
 pub mod error;
 pub mod rank;
 pub mod score;

@@ -1,6 +1,8 @@
 //! The demo's simulator: reproducible, labelled as it says, distributed as it says, and neither
 //! trivial nor hopeless to classify.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::collections::HashMap;
 
 use screader::cells::{Cells, Column};
@@ -104,8 +106,8 @@ fn markers_are_up_in_their_type() {
         for (at, gene) in demo_genes(species).unwrap().iter().enumerate() {
             let types = gene.marker_of();
             for &kind in &types {
-                let elsewhere =
-                    (0..8).filter(|other| !types.contains(other) && gene.programme.level(*other) == 0.0);
+                let elsewhere = (0..8)
+                    .filter(|other| !types.contains(other) && gene.programme.level(*other) == 0.0);
                 let highest = elsewhere.map(|other| means[other][at]).fold(0.0, f64::max);
                 markers += 1;
                 up += usize::from(means[kind][at] > highest);

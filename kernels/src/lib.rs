@@ -11,6 +11,7 @@
 //! `wgpu` and `cuda`; this is the only crate of the workspace that may name cubecl or use `unsafe`.
 
 pub mod attention;
+pub mod driver;
 pub mod norm;
 pub mod rotary;
 pub mod swiglu;

@@ -1,16 +1,293 @@
 //! `screader doctor`
 
+use std::path::PathBuf;
+
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::Result;
+use crate::device::{Device, DeviceMemory, Format, Plan, Survey};
+use crate::fetch::{Backbone, known_backbones};
 
 /// Show devices, memory and which backbone fits.
 #[derive(Debug, Args)]
-pub(super) struct DoctorArgs {}
+pub(super) struct DoctorArgs {
+    /// Tokens of a cell: its genes, the instruction and cls.
+    #[arg(long, default_value_t = 2064, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    tokens: u64,
+    /// Folder in which fetched backbones lie.
+    #[arg(long, value_name = "DIR", default_value = "checkpoints")]
+    checkpoints: PathBuf,
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A known backbone, and whether it is here.
+struct Candidate {
+    backbone: Backbone,
+    fetched: bool,
+}
 
 impl DoctorArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
+        let survey = Survey::take();
+        let candidates: Vec<Candidate> = known_backbones()?
+            .into_iter()
+            .map(|backbone| {
+                let folder = self.checkpoints.join(&backbone.name);
+                Candidate { fetched: folder.join("config.json").is_file(), backbone }
+            })
+            .collect();
+        if self.json {
+            println!("{:#}", self.as_json(&survey, &candidates));
+        } else {
+            print!("{}", self.as_text(&survey, &candidates));
+        }
         Ok(())
+    }
+
+    fn as_text(&self, survey: &Survey, candidates: &[Candidate]) -> String {
+        let mut text = devices_text(survey);
+        text.push_str(&format!("\nText embeddings\n  {}\n", minilm_text()));
+        text.push_str(&format!(
+            "\nBackbones: cells of {} tokens that train at once, by the format of the frozen weights\n",
+            self.tokens
+        ));
+        let devices = survey.devices();
+        let heads = devices.iter().map(|device| format!("{:>16}", device.device.to_string()));
+        let heads: String = heads.collect();
+        text.push_str(&format!(
+            "  {:<16}{:>11}{:>10}{:>10}{:>9}{heads}\n",
+            "", "parameters", "f32", "bf16", "a cell"
+        ));
+        for Candidate { backbone, fetched } in candidates {
+            let plans = [Format::F32, Format::Bf16].map(|f| Plan::of(backbone, f, self.tokens));
+            let fits = devices.iter().map(|device| format!("{:>16}", self.fits(backbone, device)));
+            text.push_str(&format!(
+                "  {:<16}{:>11}{:>10}{:>10}{:>9}{}{}\n",
+                backbone.name,
+                parameters(backbone.parameters),
+                gigabytes(plans[0].weights + plans[0].trainables),
+                gigabytes(plans[1].weights + plans[1].trainables),
+                gigabytes(plans[1].cell_keeping_all),
+                fits.collect::<String>(),
+                if *fetched { "  fetched" } else { "" },
+            ));
+        }
+        text.push_str(
+            "  f32, bf16: frozen weights with projection, head and optimiser; a cell: activations in \
+             bf16, twice that in f32.\n  Estimates, a tenth of the memory left free. Get one with \
+             `screader fetch backbone NAME`.\n",
+        );
+        text
+    }
+
+    /// The most exact format that trains at least one cell at a time on a device.
+    fn fits(&self, backbone: &Backbone, device: &DeviceMemory) -> String {
+        let cells =
+            |format: &Format| Plan::of(backbone, *format, self.tokens).cells(device.bytes, true);
+        match formats(device.device).iter().find(|format| cells(format) > 0) {
+            Some(format) => format!("{}: {}", format.name(), cells(format)),
+            None => "no".into(),
+        }
+    }
+
+    fn as_json(&self, survey: &Survey, candidates: &[Candidate]) -> Value {
+        let devices = survey.devices();
+        let backbones: Vec<Value> = candidates
+            .iter()
+            .map(|Candidate { backbone, fetched }| {
+                json!({
+                    "name": backbone.name,
+                    "repo": backbone.repo,
+                    "licence": backbone.licence,
+                    "parameters": backbone.parameters,
+                    "fetched": fetched,
+                    "needs": needs(backbone, self.tokens),
+                    "cells_at_once": cells_at_once(backbone, &devices, self.tokens),
+                })
+            })
+            .collect();
+        let minilm = minilm_folder();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "processor": {
+                "name": survey.processor,
+                "threads": survey.threads,
+                "memory_bytes": survey.memory,
+                "memory_available_bytes": survey.memory_available,
+            },
+            "cuda": cuda_json(survey),
+            "vulkan": vulkan_json(survey),
+            "minilm": { "folder": minilm.as_ref().ok(), "found": minilm.is_ok() },
+            "checkpoints": self.checkpoints,
+            "tokens": self.tokens,
+            "backbones": backbones,
+        })
+    }
+}
+
+/// The formats that a device runs, most exact first: the processor's backend computes in f32.
+fn formats(device: Device) -> &'static [Format] {
+    match device {
+        Device::Cpu => &[Format::F32],
+        Device::Cuda(_) | Device::Wgpu(_) => &[Format::F32, Format::Bf16],
+    }
+}
+
+fn devices_text(survey: &Survey) -> String {
+    let mut text = format!(
+        "screader {}\n\nDevices\n  {:<9} {}, {} threads, {} GB of memory, {} GB available\n",
+        env!("CARGO_PKG_VERSION"),
+        "cpu",
+        survey.processor,
+        survey.threads,
+        gigabytes(survey.memory),
+        gigabytes(survey.memory_available),
+    );
+    let build = |built: bool, feature: &str| match built {
+        true => String::new(),
+        false => format!(" (not in this build: cargo install screader --features {feature})"),
+    };
+    let cuda = &survey.gpus.cuda;
+    match &cuda.driver {
+        Err(reason) => text.push_str(&format!("  {:<9} none: {reason}", "cuda")),
+        Ok(driver) => {
+            let toolkit = match (&driver.toolkit, driver.nvrtc) {
+                (Some(folder), true) => format!("toolkit in {}", folder.display()),
+                (None, _) => "no CUDA toolkit: set CUDA_PATH".into(),
+                (_, false) => "no libnvrtc: install the CUDA toolkit".into(),
+            };
+            text.push_str(&format!(
+                "  {:<9} driver for CUDA {}, {toolkit}",
+                "cuda", driver.version
+            ));
+        }
+    }
+    text.push_str(&format!("{}\n", build(cuda.built, "cuda")));
+    for (number, card) in cuda.driver.iter().flat_map(|driver| &driver.devices).enumerate() {
+        let ((major, minor), memory) = (card.capability, gigabytes(card.memory));
+        text.push_str(&format!(
+            "  {:<9} {}, compute capability {major}.{minor}, {memory} GB\n",
+            Device::Cuda(number).to_string(),
+            card.name,
+        ));
+    }
+    let vulkan = &survey.gpus.vulkan;
+    let words = match &vulkan.devices {
+        Err(reason) => format!("none: {reason}"),
+        Ok(devices) if devices.is_empty() => "none: the loader is there, but no driver".into(),
+        Ok(_) => "Vulkan".into(),
+    };
+    text.push_str(&format!("  {:<9} {words}{}\n", "wgpu", build(vulkan.built, "wgpu")));
+    for (number, card) in vulkan.devices.iter().flatten().enumerate() {
+        text.push_str(&format!(
+            "  {:<9} {}, {:?}, {} GB\n",
+            Device::Wgpu(number).to_string(),
+            card.name,
+            card.kind,
+            gigabytes(card.memory),
+        ));
+    }
+    text
+}
+
+fn minilm_text() -> String {
+    match minilm_folder() {
+        Ok(folder) => format!("MiniLM in {}", folder.display()),
+        Err(folder) => format!(
+            "no MiniLM in {}: `screader fetch minilm`, or scripts/fetch-minilm, gets it",
+            folder.display()
+        ),
+    }
+}
+
+/// Where MiniLM is, or where it is looked for.
+fn minilm_folder() -> std::result::Result<PathBuf, PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = || {
+        let cache = named("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(named("HOME").unwrap_or_default()).join(".cache");
+        cache.unwrap_or_else(home).join("screader").join("all-MiniLM-L6-v2")
+    };
+    let folder = named("SCREADER_MINILM").map_or_else(cache, PathBuf::from);
+    if folder.join("config.json").is_file() { Ok(folder) } else { Err(folder) }
+}
+
+fn needs(backbone: &Backbone, tokens: u64) -> Value {
+    let formats = Format::ALL.iter().map(|format| {
+        let plan = Plan::of(backbone, *format, tokens);
+        let need = json!({
+            "runs_in_this_version": format.runs(),
+            "weights_bytes": plan.weights,
+            "trainables_bytes": plan.trainables,
+            "cell_bytes": plan.cell_keeping_all,
+            "cell_bytes_if_only_layer_inputs_were_kept": plan.cell_keeping_inputs,
+        });
+        (format.name().to_string(), need)
+    });
+    Value::Object(formats.collect())
+}
+
+fn cells_at_once(backbone: &Backbone, devices: &[DeviceMemory], tokens: u64) -> Value {
+    let of_device = |device: &DeviceMemory| {
+        let cells = formats(device.device).iter().map(|format| {
+            let cells = Plan::of(backbone, *format, tokens).cells(device.bytes, true);
+            (format.name().to_string(), json!(cells))
+        });
+        (device.device.to_string(), Value::Object(cells.collect()))
+    };
+    Value::Object(devices.iter().map(of_device).collect())
+}
+
+fn cuda_json(survey: &Survey) -> Value {
+    let cuda = &survey.gpus.cuda;
+    match &cuda.driver {
+        Err(reason) => json!({ "built": cuda.built, "missing": reason, "devices": [] }),
+        Ok(driver) => {
+            let devices = driver.devices.iter().map(|card| {
+                let (major, minor) = card.capability;
+                let capability = format!("{major}.{minor}");
+                json!({ "name": card.name, "memory_bytes": card.memory, "compute_capability": capability })
+            });
+            json!({
+                "built": cuda.built,
+                "driver_cuda_version": driver.version,
+                "nvrtc": driver.nvrtc,
+                "toolkit": driver.toolkit,
+                "devices": devices.collect::<Vec<_>>(),
+            })
+        }
+    }
+}
+
+fn vulkan_json(survey: &Survey) -> Value {
+    let vulkan = &survey.gpus.vulkan;
+    match &vulkan.devices {
+        Err(reason) => json!({ "built": vulkan.built, "missing": reason, "devices": [] }),
+        Ok(devices) => {
+            let devices = devices.iter().map(|card| {
+                let kind = format!("{:?}", card.kind).to_lowercase();
+                json!({ "name": card.name, "memory_bytes": card.memory, "kind": kind })
+            });
+            json!({ "built": vulkan.built, "devices": devices.collect::<Vec<_>>() })
+        }
+    }
+}
+
+/// Bytes as gigabytes of 10^9 with one decimal, two under one.
+fn gigabytes(bytes: u64) -> String {
+    let value = bytes as f64 / 1e9;
+    if value < 1.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+}
+
+/// A number of parameters as people say it: `135M`, `6.7B`.
+fn parameters(count: u64) -> String {
+    if count < 1_000_000_000 {
+        format!("{:.0}M", count as f64 / 1e6)
+    } else {
+        format!("{:.1}B", count as f64 / 1e9)
     }
 }

@@ -79,6 +79,7 @@ mod tests {
     fn the_species_tables_follow_from_the_one_table() {
         for species in [DemoSpecies::Mouse, DemoSpecies::Human] {
             let mut lines = species.description_table().lines();
+            assert_eq!(lines.next(), Some("# screader gene descriptions: 1"));
             assert_eq!(lines.next(), Some(format!("# species: {species}").as_str()));
             assert_eq!(lines.next(), Some("# template: own"));
             let header = "gene_id\tsymbol\tensembl\taliases\tretired\tsource\ttext";
@@ -91,6 +92,18 @@ mod tests {
                 let want = format!("{gene_id}\t{symbol}\t{ensembl}\t\t\town\t{symbol}: {text}");
                 assert_eq!(*row, want, "run scripts/make-demo-tables");
             }
+        }
+    }
+
+    #[test]
+    fn the_tables_read_as_description_tables() {
+        use crate::genes::DescriptionTable;
+        for species in [DemoSpecies::Mouse, DemoSpecies::Human] {
+            let path = format!("{}/demo/genes_{species}.tsv", env!("CARGO_MANIFEST_DIR"));
+            let table = DescriptionTable::read(path.as_ref()).unwrap();
+            assert_eq!(table.genes.len(), demo_genes(species).unwrap().len());
+            assert_eq!(table.counts().get("own"), Some(&table.genes.len()));
+            assert_eq!(table.species.to_string(), species.to_string());
         }
     }
 
