@@ -4,5 +4,6 @@
 pub mod cells;
 pub mod cli;
 pub mod error;
+pub mod genes;
 
 pub use error::{Error, Result};
