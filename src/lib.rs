@@ -3,6 +3,7 @@
 
 pub mod cells;
 pub mod cli;
+pub mod embed;
 pub mod error;
 pub mod genes;
 

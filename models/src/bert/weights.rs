@@ -11,8 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::{Error, Result};
 
 /// Tensors that published BERT encoders carry and a sentence encoder does not use.
-const UNUSED: [&str; 3] =
-    ["embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"];
+const UNUSED: [&str; 3] = ["embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"];
 
 /// A `model.safetensors` file, mapped into memory.
 pub(super) struct WeightsFile {
@@ -38,14 +37,18 @@ impl WeightsFile {
         Ok(Self { path, map })
     }
 
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
     pub(super) fn tensors(&self) -> Result<Weights<'_>> {
-        let tensors =
-            SafeTensors::deserialize(&self.map).map_err(|error| Error::Checkpoint {
-                path: self.path.clone(),
-                key: "header".to_owned(),
-                expected: "a safetensors file".to_owned(),
-                found: error.to_string(),
-            })?;
+        let tensors = SafeTensors::deserialize(&self.map).map_err(|error| Error::Checkpoint {
+            path: self.path.clone(),
+            key: "header".to_owned(),
+            expected: "a safetensors file".to_owned(),
+            found: error.to_string(),
+        })?;
         // Checkpoints of a whole BERT, with its heads, name the encoder `bert`.
         let prefix = match tensors.tensor("bert.embeddings.word_embeddings.weight") {
             Ok(_) => "bert.",
