@@ -2,6 +2,7 @@
 //! table of gene embeddings on disk.
 
 mod metadata;
+mod minilm;
 mod table;
 
 use indicatif::ProgressBar;
@@ -9,6 +10,7 @@ use indicatif::ProgressBar;
 use crate::Result;
 
 pub use metadata::{EmbeddingMetadata, MissingText};
+pub use minilm::{MINILM_MODEL, MiniLm, find_minilm};
 pub use table::{EmbeddingTable, text_sha256};
 
 /// Something that turns texts into vectors.

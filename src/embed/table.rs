@@ -51,14 +51,13 @@ impl EmbeddingTable {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| not_ours(path, "header", error))?;
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| not_ours(path, "header", error))?;
         let texts = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let (genes, metadata) = EmbeddingMetadata::from_texts(path, &texts)?;
         let tensors =
             SafeTensors::deserialize(&bytes).map_err(|error| not_ours(path, "header", error))?;
-        let tensor =
-            tensors.tensor(TENSOR).map_err(|error| not_ours(path, TENSOR, error))?;
+        let tensor = tensors.tensor(TENSOR).map_err(|error| not_ours(path, TENSOR, error))?;
         let (n_rows, n_cols) = match (tensor.dtype(), tensor.shape()) {
             (Dtype::F32, &[rows, columns]) if columns > 0 => (rows, columns),
             (dtype, shape) => {
@@ -103,7 +102,8 @@ impl EmbeddingTable {
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(folder).map_err(Error::io(path, "write"))?;
-        let header = self.header().map_err(std::io::Error::from).map_err(Error::io(path, "write"))?;
+        let header =
+            self.header().map_err(std::io::Error::from).map_err(Error::io(path, "write"))?;
         let data: Vec<u8> =
             self.embeddings.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let written = file
