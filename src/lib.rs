@@ -5,6 +5,8 @@ pub mod cells;
 pub mod cli;
 pub mod embed;
 pub mod error;
+pub mod fetch;
 pub mod genes;
+pub mod io;
 
 pub use error::{Error, Result};

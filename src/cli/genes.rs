@@ -1,16 +1,32 @@
 //! `screader genes`
 
-use clap::Args;
+mod build;
+mod coverage;
+mod name_list;
+
+use clap::{Args, Subcommand};
 
 use crate::Result;
 
 /// Build and inspect gene description tables.
 #[derive(Debug, Args)]
-pub(super) struct GenesArgs {}
+pub(super) struct GenesArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Build(Box<build::BuildArgs>),
+    Coverage(coverage::CoverageArgs),
+}
 
 impl GenesArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
-        Ok(())
+        match self.verb {
+            Verb::Build(args) => args.run(),
+            Verb::Coverage(args) => args.run(),
+        }
     }
 }

@@ -1,0 +1,60 @@
+//! `screader genes coverage`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::name_list::genes_of;
+use crate::Result;
+use crate::genes::{DescriptionTable, Orthologs, check_species};
+
+/// Report which genes of a data set a description table knows, and how.
+#[derive(Debug, Args)]
+pub(super) struct CoverageArgs {
+    /// Description table made by `screader genes build`.
+    #[arg(long, value_name = "TABLE")]
+    genes: PathBuf,
+    /// The data set, or a text file with a gene name a line.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// The data are of the other species (human for a mouse table): match through this table of
+    /// one-to-one orthologs.
+    #[arg(long, value_name = "FILE")]
+    homologs: Option<PathBuf>,
+    /// Print the report as JSON, with every ambiguous and doubled name.
+    #[arg(long)]
+    json: bool,
+}
+
+impl CoverageArgs {
+    /// Run the verb.
+    pub(super) fn run(self) -> Result<()> {
+        let table = DescriptionTable::read(&self.genes)?;
+        let matcher = table.matcher();
+        let var = genes_of(&self.data)?;
+        let matched = match &self.homologs {
+            Some(path) => {
+                let pairs = Orthologs::read(path)?;
+                matcher.match_through(&var.index, &pairs, table.species.other(), None)
+            }
+            None => matcher.match_frame(&var).genes,
+        };
+        let coverage = matched.coverage;
+        if self.json {
+            let report = json!({
+                "species": table.species,
+                "found": coverage.found(),
+                "share": coverage.share(),
+                "coverage": coverage,
+            });
+            println!("{report}");
+        } else {
+            println!("{coverage}");
+        }
+        match self.homologs {
+            Some(_) => coverage.require(crate::genes::MINIMUM_SHARE, self.data.display()),
+            None => check_species(&self.data, &var.index, table.species, &coverage),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Tables of an h5ad (`obs`, `var`): every column encoding since anndata 0.5.
+
+use super::super::hdf5::{Array, Element, Hdf5File, Node, fixed_text};
+use super::super::number::{Number, convert_numbers};
+use crate::cells::{Column, Frame};
+use crate::{Error, Result};
+
+/// Read the table `key`.
+pub(super) fn read_frame(file: &Hdf5File, key: &str) -> Result<Frame> {
+    match file.node(key)? {
+        Some(Node::Group) => read_group(file, key),
+        Some(Node::Array) => read_records(file, key),
+        None => Err(Error::input(
+            file.path().display(),
+            format!("a table {key}, as every h5ad has"),
+            format!("none among {}", listed(&file.names("")?)),
+            "pass an h5ad, 10x or loom file",
+        )),
+    }
+}
+
+/// Names in a few words.
+fn listed(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
+    let more = if names.len() > shown.len() { ", …" } else { "" };
+    format!("[{}{more}]", shown.join(", ").replace(['\n', '\r'], " "))
+}
+
+/// A table as a group of columns (anndata 0.7 and later).
+fn read_group(file: &Hdf5File, key: &str) -> Result<Frame> {
+    let attributes = file.attributes(key)?;
+    let names = file.names(key)?;
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let index_name = match attributes.text("_index") {
+        Some(name) => name.to_owned(),
+        None => ["_index", "index"].into_iter().find(|name| has(name)).unwrap_or("_index").into(),
+    };
+    if !has(&index_name) {
+        return Err(Error::input(
+            file.place(key),
+            format!("a column {index_name} of row names"),
+            listed(&names),
+            "write it with anndata's write_h5ad",
+        ));
+    }
+    let index_column = read_column(file, key, &index_name)?;
+    let index: Vec<String> =
+        (0..index_column.len()).map(|row| label(&index_column, row).unwrap_or_default()).collect();
+    let order: Vec<String> = match attributes.texts("column-order") {
+        Some(order) => order.to_vec(),
+        None => names
+            .iter()
+            .filter(|name| **name != index_name && *name != "__categories")
+            .cloned()
+            .collect(),
+    };
+    let mut columns = Vec::with_capacity(order.len());
+    for name in order {
+        let column = read_column(file, key, &name)?;
+        check_length(&file.place(&format!("{key}/{name}")), column.len(), index.len())?;
+        columns.push((name, column));
+    }
+    Ok(Frame { index, columns })
+}
+
+fn check_length(place: &str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let expected = format!("{expected} entries, as the index has");
+    Err(Error::input(place, expected, found, "write the file again"))
+}
+
+/// Read one column of the table `frame`.
+fn read_column(file: &Hdf5File, frame: &str, name: &str) -> Result<Column> {
+    let key = format!("{frame}/{name}");
+    if file.node(&key)? != Some(Node::Group) {
+        let array = file.array(&key)?;
+        let categories = format!("{frame}/__categories/{name}");
+        if array.number().is_ok_and(Number::is_integer)
+            && file.node(&categories)? == Some(Node::Array)
+        {
+            let ordered = file.attributes(&categories)?.integers("ordered") == Some(vec![1]);
+            let categories = labels(&read_array(&file.array(&categories)?)?);
+            return categorical(&key, file, array.read()?, categories, ordered);
+        }
+        return read_array(&array);
+    }
+    let attributes = file.attributes(&key)?;
+    match attributes.text("encoding-type") {
+        Some("categorical") => {
+            let ordered = attributes.integers("ordered") == Some(vec![1]);
+            let categories = labels(&read_values(file, &format!("{key}/categories"))?);
+            let codes = file.array(&format!("{key}/codes"))?.read()?;
+            categorical(&key, file, codes, categories, ordered)
+        }
+        Some("nullable-integer" | "nullable-boolean" | "nullable-string-array") => {
+            read_nullable(file, &key)
+        }
+        other => Err(Error::input(
+            file.place(&key),
+            "a column of numbers, text, truth values or categories",
+            format!("encoding {}", other.unwrap_or("unnamed").replace(['\n', '\r'], " ")),
+            "drop the column or store it as one of these",
+        )),
+    }
+}
+
+/// Read an array, or a nullable array in a group.
+fn read_values(file: &Hdf5File, key: &str) -> Result<Column> {
+    if file.node(key)? == Some(Node::Group) {
+        read_nullable(file, key)
+    } else {
+        read_array(&file.array(key)?)
+    }
+}
+
+/// Values with a mask: where the mask is set, the entry is missing.
+fn read_nullable(file: &Hdf5File, key: &str) -> Result<Column> {
+    let values = read_array(&file.array(&format!("{key}/values"))?)?;
+    let mask = file.array(&format!("{key}/mask"))?.read::<u32>()?;
+    check_length(&file.place(key), mask.len(), values.len())?;
+    let hide = |row: usize| mask[row] != 0;
+    Ok(match values {
+        Column::Integer(values) => Column::Integer(masked(values, hide)),
+        Column::Boolean(values) => Column::Boolean(masked(values, hide)),
+        Column::Text(values) => Column::Text(masked(values, hide)),
+        Column::Float(mut values) => {
+            for (row, value) in values.iter_mut().enumerate() {
+                if hide(row) {
+                    *value = f64::NAN;
+                }
+            }
+            Column::Float(values)
+        }
+        categorical @ Column::Categorical { .. } => categorical,
+    })
+}
+
+fn masked<T>(values: Vec<Option<T>>, hide: impl Fn(usize) -> bool) -> Vec<Option<T>> {
+    values.into_iter().enumerate().map(|(row, value)| value.filter(|_| !hide(row))).collect()
+}
+
+/// Read a plain array of one dimension (a scalar counts as one entry).
+pub(super) fn read_array(array: &Array) -> Result<Column> {
+    if array.shape.len() > 1 {
+        let found = format!("{} dimensions", array.shape.len());
+        return Err(Error::input(array.place(), "one value per row", found, "store it in obsm"));
+    }
+    Ok(match &array.element {
+        Element::Number(number) if number.is_integer() => {
+            Column::Integer(array.read::<i64>()?.into_iter().map(Some).collect())
+        }
+        Element::Number(_) => Column::Float(array.read()?),
+        Element::Boolean => {
+            Column::Boolean(array.read::<u32>()?.into_iter().map(|value| Some(value != 0)).collect())
+        }
+        Element::Text | Element::FixedText(_) => {
+            Column::Text(array.read_texts()?.into_iter().map(Some).collect())
+        }
+        other => {
+            let found = format!("{other:?}").replace('\n', " ");
+            return Err(Error::input(array.place(), "numbers or text", found, "drop the column"));
+        }
+    })
+}
+
+/// Build a categorical column, refusing codes that name no category.
+fn categorical(
+    key: &str,
+    file: &Hdf5File,
+    codes: Vec<i64>,
+    categories: Vec<String>,
+    ordered: bool,
+) -> Result<Column> {
+    let count = categories.len() as i64;
+    let codes = codes
+        .into_iter()
+        .map(|code| if (-1..count).contains(&code) { Ok(code as i32) } else { Err(code) })
+        .collect::<std::result::Result<Vec<i32>, i64>>()
+        .map_err(|code| {
+            Error::input(
+                file.place(key),
+                format!("codes from -1 to {}", count - 1),
+                code,
+                "write the file again",
+            )
+        })?;
+    Ok(Column::Categorical { codes, categories, ordered })
+}
+
+/// All entries as labels; missing ones are empty.
+pub(super) fn labels(column: &Column) -> Vec<String> {
+    (0..column.len()).map(|row| label(column, row).unwrap_or_default()).collect()
+}
+
+/// One entry as the label that pandas shows: `1.0`, `True`.
+fn label(column: &Column, row: usize) -> Option<String> {
+    match column {
+        Column::Boolean(values) => {
+            values[row].map(|value| if value { "True" } else { "False" }.to_owned())
+        }
+        Column::Float(values) if values[row].is_nan() => Some("nan".to_owned()),
+        Column::Float(values) => Some(format!("{:?}", values[row])),
+        other => other.text(row),
+    }
+}
+
+/// A table as an array of records (anndata 0.5 and 0.6): the first field is the index, and the
+/// categories of a column of codes lie in `uns`.
+fn read_records(file: &Hdf5File, key: &str) -> Result<Frame> {
+    let array = file.array(key)?;
+    let Element::Record(fields) = &array.element else {
+        return Err(Error::input(
+            array.place(),
+            "a table",
+            "a plain array",
+            "write it with anndata's write_h5ad",
+        ));
+    };
+    let raw = array.read_records()?;
+    let size = array.record_size();
+    let mut columns = Vec::new();
+    for field in fields {
+        let place = format!("{}/{}", array.place(), field.name);
+        let column = match (&field.element, field.count) {
+            (Element::FixedText(width), 1) if field.offset + width <= size => Column::Text(
+                raw.chunks_exact(size)
+                    .map(|record| Some(fixed_text(&record[field.offset..field.offset + width])))
+                    .collect(),
+            ),
+            (Element::Boolean, 1) if field.offset < size => Column::Boolean(
+                raw.chunks_exact(size).map(|record| Some(record[field.offset] != 0)).collect(),
+            ),
+            (Element::Number(number), 1) if field.offset + number.size() <= size => {
+                let cut = |record: &[u8]| record[field.offset..field.offset + number.size()].to_vec();
+                let bytes: Vec<u8> = raw.chunks_exact(size).flat_map(cut).collect();
+                numbers(*number, &bytes)
+            }
+            (other, _) => {
+                let found = format!("{other:?}").replace('\n', " ");
+                return Err(Error::input(place, "numbers or text", found, "drop the column"));
+            }
+        };
+        columns.push((field.name.clone(), column));
+    }
+    if columns.is_empty() {
+        return Err(Error::input(array.place(), "row names", "no columns", "write it again"));
+    }
+    let index = labels(&columns.remove(0).1);
+    for (name, column) in &mut columns {
+        let key = format!("uns/{name}_categories");
+        let Column::Integer(codes) = &*column else { continue };
+        if file.node(&key)? != Some(Node::Array) {
+            continue;
+        }
+        let categories = labels(&read_array(&file.array(&key)?)?);
+        let codes: Vec<i64> = codes.iter().map(|code| code.unwrap_or(-1)).collect();
+        // `obs` and `var` share the name in `uns`; the codes tell whose categories they are.
+        if codes.iter().all(|&code| (-1..categories.len() as i64).contains(&code)) {
+            *column = categorical(&key, file, codes, categories, false)?;
+        }
+    }
+    Ok(Frame { index, columns })
+}
+
+fn numbers(number: Number, bytes: &[u8]) -> Column {
+    let count = bytes.len() / number.size();
+    if number.is_integer() {
+        let mut values = vec![0i64; count];
+        convert_numbers(number, bytes, &mut values);
+        Column::Integer(values.into_iter().map(Some).collect())
+    } else {
+        let mut values = vec![0f64; count];
+        convert_numbers(number, bytes, &mut values);
+        Column::Float(values)
+    }
+}

@@ -1,0 +1,110 @@
+//! The h5ad format of anndata, 0.5 to 0.12.
+
+mod frame;
+mod matrix;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::ReadOptions;
+use super::hdf5::{Hdf5File, Node};
+use super::sparse::empty;
+use crate::cells::{Cells, CsrMatrix, Dense, Raw};
+use crate::{Error, Result};
+use frame::read_frame;
+use matrix::{StoredMatrix, read_dense};
+
+/// Read a whole file: `X`, `obs`, `var`, `layers`, `raw` and the numeric arrays of `obsm` (tables
+/// and sparse matrices there stay in the file).
+pub(super) fn read(file: &Hdf5File, options: &ReadOptions) -> Result<Cells> {
+    let mut obs = read_frame(file, "obs")?;
+    let var = read_frame(file, "var")?;
+    let (n_obs, n_var) = (obs.len(), var.len());
+    let mut raw = read_raw(file, n_obs)?;
+    if options.use_raw {
+        let raw = raw.take().ok_or_else(|| missing_raw(file.path()))?;
+        let obsm = read_obsm(file, n_obs)?;
+        return Ok(Cells { x: raw.x, obs, var: raw.var, obsm, ..Cells::default() });
+    }
+    let mut layers = BTreeMap::new();
+    for name in group_names(file, "layers")? {
+        if options.layer.as_ref().is_some_and(|wanted| *wanted != name) {
+            continue;
+        }
+        layers.insert(name.clone(), read_matrix(file, &format!("layers/{name}"), n_obs, n_var)?);
+    }
+    let x = match &options.layer {
+        Some(layer) => match layers.remove(layer) {
+            Some(matrix) => matrix,
+            None => return Err(missing_layer(file, layer)?),
+        },
+        None => read_matrix(file, "X", n_obs, n_var)?,
+    };
+    let obsm = read_obsm(file, n_obs)?;
+    obs.columns.shrink_to_fit();
+    Ok(Cells { x, obs, var, layers, raw, obsm })
+}
+
+/// Names in the group `key`, none where there is no such group.
+fn group_names(file: &Hdf5File, key: &str) -> Result<Vec<String>> {
+    if file.node(key)? == Some(Node::Group) { file.names(key) } else { Ok(Vec::new()) }
+}
+
+fn missing_raw(path: &Path) -> Error {
+    Error::input(path.display(), "a matrix raw/X", "no raw", "read X or a layer instead")
+}
+
+fn missing_layer(file: &Hdf5File, layer: &str) -> Result<Error> {
+    let names = group_names(file, "layers")?.join(", ").replace(['\n', '\r'], " ");
+    let place = file.path().display();
+    Ok(Error::input(place, format!("a layer {layer}"), format!("[{names}]"), "name one of these"))
+}
+
+/// Read the matrix `key`; empty where the file has none.
+fn read_matrix(file: &Hdf5File, key: &str, n_obs: usize, n_var: usize) -> Result<CsrMatrix> {
+    match StoredMatrix::open(file, key)? {
+        Some(matrix) => {
+            matrix.check_shape(n_obs, n_var)?;
+            matrix.read()
+        }
+        None => Ok(empty(n_obs, n_var)),
+    }
+}
+
+/// Where the parts of `raw` lie: a group, or two names with a dot before anndata 0.7.
+fn raw_keys(file: &Hdf5File) -> Result<Option<(&'static str, &'static str)>> {
+    for keys in [("raw/X", "raw/var"), ("raw.X", "raw.var")] {
+        if file.node(keys.0)?.is_some() {
+            return Ok(Some(keys));
+        }
+    }
+    Ok(None)
+}
+
+fn read_raw(file: &Hdf5File, n_obs: usize) -> Result<Option<Raw>> {
+    let Some((x, var)) = raw_keys(file)? else { return Ok(None) };
+    let var = read_frame(file, var)?;
+    let x = read_matrix(file, x, n_obs, var.len())?;
+    Ok(Some(Raw { x, var }))
+}
+
+fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
+    let mut obsm = BTreeMap::new();
+    for name in group_names(file, "obsm")? {
+        let key = format!("obsm/{name}");
+        if file.node(&key)? != Some(Node::Array) {
+            continue;
+        }
+        let array = file.array(&key)?;
+        if !matches!(array.shape.len(), 1 | 2) || array.number().is_err() {
+            continue;
+        }
+        if array.shape[0] != n_obs {
+            let expected = format!("{n_obs} rows, as obs has");
+            let found = array.shape[0];
+            return Err(Error::input(array.place(), expected, found, "write the file again"));
+        }
+        obsm.insert(name, read_dense(&array)?);
+    }
+    Ok(obsm)
+}
