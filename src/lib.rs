@@ -6,6 +6,7 @@ pub mod cells;
 pub mod cli;
 pub mod demo;
 pub mod device;
+pub mod embed;
 pub mod error;
 pub mod rank;
 pub mod score;

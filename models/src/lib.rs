@@ -2,6 +2,7 @@
 
 pub mod adamw;
 pub mod annotator;
+pub mod bert;
 mod error;
 pub mod llama;
 pub mod mlp;

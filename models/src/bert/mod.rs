@@ -1,0 +1,12 @@
+//! BERT as a sentence encoder (MiniLM): texts to vectors, from the folders that
+//! sentence-transformers publishes (Reimers & Gurevych 2019, doi:10.18653/v1/D19-1410).
+
+mod encoder;
+mod host;
+mod sentence;
+mod settings;
+mod weights;
+
+pub use encoder::Bert;
+pub use sentence::SentenceEncoder;
+pub use settings::{BertSettings, SentenceSettings};

