@@ -137,7 +137,7 @@ impl Backbone {
             Self::Folder { path, .. } => {
                 let words = match config.model.instruction.as_str() {
                     "" => Vec::new(),
-                    instruction => Tokenizer::from_folder(path)?.encode(instruction)?,
+                    instruction => Tokenizer::load(path)?.encode(instruction, false)?,
                 };
                 (Llama::load(path, device)?, words)
             }

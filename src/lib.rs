@@ -1,18 +1,21 @@
 //! screader turns a matrix of cells × genes into cell types: it trains a small projection and head
 //! around a frozen LLaMA that reads each cell as a ranked sequence of gene descriptions.
 
+pub mod backbone;
 pub mod baselines;
 pub mod cells;
 pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod device;
 pub mod embed;
 pub mod error;
+pub mod fetch;
+pub mod genes;
+pub mod infer;
+pub mod io;
 pub mod rank;
 pub mod score;
 pub mod train;
-pub mod fetch;
-pub mod genes;
-pub mod io;
 
 pub use error::{Error, Result};

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use screader::cells::{Cells, Column};
-use screader::demo::{CELL_TYPES, DemoSpecies, Parameters, demo_genes, simulate, simulate_with};
+use screader::demo::{CELL_TYPES, Parameters, demo_genes, simulate, simulate_with};
+use screader::genes::Species;
 
-const SPECIES: [DemoSpecies; 2] = [DemoSpecies::Mouse, DemoSpecies::Human];
+const SPECIES: [Species; 2] = [Species::Mouse, Species::Human];
 
 /// Label of each cell as an index into `CELL_TYPES`.
 fn labels(cells: &Cells) -> Vec<usize> {
@@ -72,7 +73,7 @@ fn the_matrix_is_well_formed_counts() {
 
 #[test]
 fn types_and_donors_have_their_shares() {
-    let cells = simulate(DemoSpecies::Mouse, 1).unwrap();
+    let cells = simulate(Species::Mouse, 1).unwrap();
     let mut counts = [0usize; 8];
     labels(&cells).into_iter().for_each(|label| counts[label] += 1);
     for (kind, count) in CELL_TYPES.iter().zip(counts) {
@@ -131,8 +132,8 @@ fn housekeeping_counts_are_overdispersed_as_documented() {
         dropout_midpoint: 1e-9,
         ..Parameters::default()
     };
-    let cells = simulate_with(DemoSpecies::Mouse, 5, &pure).unwrap();
-    let (labels, genes) = (labels(&cells), demo_genes(DemoSpecies::Mouse).unwrap());
+    let cells = simulate_with(Species::Mouse, 5, &pure).unwrap();
+    let (labels, genes) = (labels(&cells), demo_genes(Species::Mouse).unwrap());
     let betas: Vec<usize> = (0..cells.n_obs()).filter(|&row| labels[row] == 1).collect();
     let (mut sum, mut number) = (0.0, 0.0);
     for (at, gene) in genes.iter().enumerate() {
@@ -160,7 +161,7 @@ fn housekeeping_counts_are_overdispersed_as_documented() {
 
 #[test]
 fn the_second_donor_is_shallower_and_male() {
-    let cells = simulate(DemoSpecies::Human, 2).unwrap();
+    let cells = simulate(Species::Human, 2).unwrap();
     let xist = cells.var.index.iter().position(|name| name == "XIST").unwrap() as u32;
     let (mut depth, mut xists) = ([0.0; 2], [0.0; 2]);
     for row in 0..cells.n_obs() {
@@ -209,7 +210,7 @@ fn meaningless_parameters_are_refused_by_name() {
         ("ambient", Parameters { ambient: [0.0, 1.0], ..Parameters::default() }),
     ];
     for (name, parameters) in cases {
-        let error = simulate_with(DemoSpecies::Mouse, 0, &parameters).unwrap_err();
+        let error = simulate_with(Species::Mouse, 0, &parameters).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
 }

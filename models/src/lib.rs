@@ -7,6 +7,7 @@ mod error;
 pub mod llama;
 pub mod mlp;
 pub mod reader;
+pub mod tokenizer;
 pub mod trainable;
 
 pub use error::{Error, Result};

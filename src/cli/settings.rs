@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, Preset};
-use crate::device::Device;
+use crate::device::{Device, DeviceChoice};
 use crate::{Error, Result};
 
 /// Where settings come from, and what the run may use of the machine.
@@ -29,7 +29,7 @@ pub(super) struct SettingArgs {
 pub(super) struct MachineArgs {
     /// Device: auto, cpu, cuda[:N] or wgpu[:N].
     #[arg(long, default_value = "auto")]
-    device: Device,
+    device: DeviceChoice,
     /// Threads of the CPU; all cores unless said.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -55,6 +55,6 @@ impl MachineArgs {
                 |error| Error::input("--threads", "a number of threads", error, "leave it out"),
             )?;
         }
-        self.device.clone().resolve()
+        self.device.resolve()
     }
 }

@@ -11,9 +11,10 @@ use super::settings::SettingArgs;
 use crate::backbone::Backbone;
 use crate::cells::Cells;
 use crate::config::Config;
-use crate::demo::{self, DemoSpecies};
+use crate::demo;
 use crate::device::{Device, on_device};
 use crate::embed::EmbeddingTable;
+use crate::genes::Species;
 use crate::infer::annotate::{Options, Outputs, annotate};
 use crate::infer::{Places, TrainedAnnotator};
 use crate::io::{self, ReadOptions};
@@ -38,7 +39,7 @@ use crate::{Error, Result};
 pub(super) struct TrainArgs {
     /// Species of the demo; with --data, what the gene table must be of.
     #[arg(long, value_enum)]
-    species: Option<DemoSpecies>,
+    species: Option<Species>,
     /// Labelled cells: h5ad, 10x HDF5 or folder, loom, csv.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -127,13 +128,13 @@ impl TrainArgs {
         let name = match (&self.out, &self.data) {
             (Some(out), _) => return out.clone(),
             (None, Some(data)) => data.file_stem().unwrap_or_default().to_os_string(),
-            (None, None) => format!("demo-{}", self.demo_species().name()).into(),
+            (None, None) => format!("demo-{}", self.demo_species()).into(),
         };
         Path::new("screader-runs").join(name)
     }
 
-    fn demo_species(&self) -> DemoSpecies {
-        self.species.unwrap_or(DemoSpecies::Mouse)
+    fn demo_species(&self) -> Species {
+        self.species.unwrap_or(Species::Mouse)
     }
 
     fn refuse_overwriting(&self, folder: &Path) -> Result<()> {
@@ -201,9 +202,9 @@ impl TrainArgs {
         };
         let table = EmbeddingTable::read(&path)?;
         match self.species {
-            Some(species) if table.metadata.species != species.name() => Err(Error::input(
+            Some(species) if table.metadata.species != species.to_string() => Err(Error::input(
                 path.display(),
-                format!("a table of {} genes", species.name()),
+                format!("a table of {} genes", species.to_string()),
                 format!("{} genes", table.metadata.species),
                 "pass the table of that species, or another --species",
             )),

@@ -1,7 +1,8 @@
 //! The demo's genes: one table, written by hand, from which both species' tables derive.
 
 use super::tissue::Programme;
-use super::{CELL_TYPES, DemoSpecies};
+use super::CELL_TYPES;
+use crate::genes::Species;
 use crate::{Error, Result};
 
 /// Where each column of `demo/genes.tsv` stands.
@@ -28,10 +29,10 @@ pub struct DemoGene {
 ///
 /// # Errors
 /// [`Error::Input`] if the table inside the binary is malformed, which a test rules out.
-pub fn demo_genes(species: DemoSpecies) -> Result<Vec<DemoGene>> {
+pub fn demo_genes(species: Species) -> Result<Vec<DemoGene>> {
     let first = match species {
-        DemoSpecies::Mouse => 0,
-        DemoSpecies::Human => 3,
+        Species::Mouse => 0,
+        Species::Human => 3,
     };
     let mut genes = Vec::new();
     for (number, line) in include_str!("../../demo/genes.tsv").lines().enumerate().skip(1) {
@@ -77,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_species_tables_follow_from_the_one_table() {
-        for species in [DemoSpecies::Mouse, DemoSpecies::Human] {
-            let mut lines = species.description_table().lines();
+        for species in [Species::Mouse, Species::Human] {
+            let mut lines = description_table(species).lines();
             assert_eq!(lines.next(), Some("# screader gene descriptions: 1"));
             assert_eq!(lines.next(), Some(format!("# species: {species}").as_str()));
             assert_eq!(lines.next(), Some("# template: own"));
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn the_tables_read_as_description_tables() {
         use crate::genes::DescriptionTable;
-        for species in [DemoSpecies::Mouse, DemoSpecies::Human] {
+        for species in [Species::Mouse, Species::Human] {
             let path = format!("{}/demo/genes_{species}.tsv", env!("CARGO_MANIFEST_DIR"));
             let table = DescriptionTable::read(path.as_ref()).unwrap();
             assert_eq!(table.genes.len(), demo_genes(species).unwrap().len());
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_of_their_species() {
-        for (species, prefix) in [(DemoSpecies::Mouse, "ENSMUSG"), (DemoSpecies::Human, "ENSG")] {
+        for (species, prefix) in [(Species::Mouse, "ENSMUSG"), (Species::Human, "ENSG")] {
             let genes = demo_genes(species).unwrap();
             assert!(genes.len() > 300, "{species}: {}", genes.len());
             let distinct = |key: fn(&DemoGene) -> String| {
@@ -124,14 +125,14 @@ mod tests {
                 assert!(digits.len() == 11 && digits.bytes().all(|byte| byte.is_ascii_digit()));
                 assert!(gene.text.ends_with('.') && gene.text.len() > 30, "{}", gene.symbol);
                 let upper = gene.symbol == gene.symbol.to_uppercase();
-                assert_eq!(upper, species == DemoSpecies::Human, "{}", gene.symbol);
+                assert_eq!(upper, species == Species::Human, "{}", gene.symbol);
             }
         }
     }
 
     #[test]
     fn every_type_has_markers_of_its_own() {
-        for species in [DemoSpecies::Mouse, DemoSpecies::Human] {
+        for species in [Species::Mouse, Species::Human] {
             let genes = demo_genes(species).unwrap();
             for (at, kind) in CELL_TYPES.iter().enumerate() {
                 let own = genes.iter().filter(|gene| gene.marker_of() == [at]).count();

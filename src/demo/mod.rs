@@ -5,60 +5,37 @@ mod gene_table;
 mod simulator;
 mod tissue;
 
-use std::fmt;
-use std::str::FromStr;
+use std::path::Path;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::embed::EmbeddingTable;
+use crate::genes::Species;
 
 pub use gene_table::{DemoGene, demo_genes};
 pub use simulator::{Parameters, simulate, simulate_with};
 pub use tissue::{CELL_TYPES, DemoCellType, Programme};
 
-/// The species that the demo knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DemoSpecies {
-    /// *Mus musculus*, with symbols of MGI.
-    Mouse,
-    /// *Homo sapiens*, with symbols of HGNC.
-    Human,
+/// The description table of a species, as `screader genes build` lays it out.
+pub fn description_table(species: Species) -> &'static str {
+    match species {
+        Species::Mouse => include_str!("../../demo/genes_mouse.tsv"),
+        Species::Human => include_str!("../../demo/genes_human.tsv"),
+    }
 }
 
-impl DemoSpecies {
-    /// Return the description table of this species, as `screader genes build` lays it out.
-    pub fn description_table(self) -> &'static str {
-        match self {
-            Self::Mouse => include_str!("../../demo/genes_mouse.tsv"),
-            Self::Human => include_str!("../../demo/genes_human.tsv"),
+/// The gene embeddings of a species' demo, made from its description table by `screader embed`.
+///
+/// # Errors
+/// Those of [`EmbeddingTable::from_bytes`].
+pub fn embeddings(species: Species) -> Result<EmbeddingTable> {
+    let (name, bytes): (_, &[u8]) = match species {
+        Species::Mouse => {
+            ("demo/genes_mouse.safetensors", include_bytes!("../../demo/genes_mouse.safetensors"))
         }
-    }
-}
-
-impl fmt::Display for DemoSpecies {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Mouse => "mouse",
-            Self::Human => "human",
-        })
-    }
-}
-
-impl FromStr for DemoSpecies {
-    type Err = Error;
-
-    /// Read a species as typed after `--species`.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for any other species.
-    fn from_str(text: &str) -> Result<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "mouse" => Ok(Self::Mouse),
-            "human" => Ok(Self::Human),
-            _ => Err(Error::input(
-                "--species",
-                "mouse or human for the bundled demo",
-                format!("'{text}'"),
-                "name one of the two, or train on your own cells with --data",
-            )),
+        Species::Human => {
+            ("demo/genes_human.safetensors", include_bytes!("../../demo/genes_human.safetensors"))
         }
-    }
+    };
+    EmbeddingTable::from_bytes(bytes, Path::new(name))
 }
+

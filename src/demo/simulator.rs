@@ -24,7 +24,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution, Gamma, LogNormal, Poisson};
 
-use super::DemoSpecies;
+use crate::genes::Species;
 use super::gene_table::{DemoGene, demo_genes};
 use super::tissue::{CELL_TYPES, Programme};
 use crate::cells::{Cells, Column, CsrMatrix, Frame};
@@ -115,7 +115,7 @@ const DONORS: [&str; 2] = ["donor_1", "donor_2"];
 ///
 /// # Errors
 /// [`Error::Input`] if the gene table inside the binary is malformed, which a test rules out.
-pub fn simulate(species: DemoSpecies, seed: u64) -> Result<Cells> {
+pub fn simulate(species: Species, seed: u64) -> Result<Cells> {
     simulate_with(species, seed, &Parameters::default())
 }
 
@@ -123,7 +123,7 @@ pub fn simulate(species: DemoSpecies, seed: u64) -> Result<Cells> {
 ///
 /// # Errors
 /// [`Error::Input`] if a parameter has no meaning, such as a negative standard deviation.
-pub fn simulate_with(species: DemoSpecies, seed: u64, parameters: &Parameters) -> Result<Cells> {
+pub fn simulate_with(species: Species, seed: u64, parameters: &Parameters) -> Result<Cells> {
     let genes = demo_genes(species)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let model = Model::draw(&genes, parameters, &mut random)?;

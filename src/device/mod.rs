@@ -1,6 +1,7 @@
 //! Where the networks run: what was asked for with `--device`, and whether it is there.
 
 mod memory;
+mod run;
 mod survey;
 
 use std::fmt;
@@ -9,6 +10,10 @@ use std::str::FromStr;
 use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 
 use crate::{Error, Result};
+
+pub(crate) use run::on_device;
+#[cfg(feature = "wgpu")]
+pub(crate) use run::vulkan_device;
 
 pub use memory::{Format, Plan};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};

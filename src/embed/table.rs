@@ -51,12 +51,20 @@ impl EmbeddingTable {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Read a table from memory; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`EmbeddingTable::read`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
         let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| not_ours(path, "header", error))?;
+            SafeTensors::read_metadata(bytes).map_err(|error| not_ours(path, "header", error))?;
         let texts = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let (genes, metadata) = EmbeddingMetadata::from_texts(path, &texts)?;
         let tensors =
-            SafeTensors::deserialize(&bytes).map_err(|error| not_ours(path, "header", error))?;
+            SafeTensors::deserialize(bytes).map_err(|error| not_ours(path, "header", error))?;
         let tensor = tensors.tensor(TENSOR).map_err(|error| not_ours(path, TENSOR, error))?;
         let (n_rows, n_cols) = match (tensor.dtype(), tensor.shape()) {
             (Dtype::F32, &[rows, columns]) if columns > 0 => (rows, columns),

@@ -75,6 +75,28 @@ impl Coverage {
         if self.total == 0 { 0.0 } else { self.found() as f64 / self.total as f64 }
     }
 
+    /// The report in one line: `1,200 of 1,500 found (80.0 %): 1,100 symbol, 100 alias; 300 missing`.
+    pub fn summary(&self) -> String {
+        let ways = |lost: bool| {
+            let ways = How::ALL.iter().filter(|how| {
+                matches!(how, How::Ambiguous | How::Missing) == lost && self.of(**how) > 0
+            });
+            ways.map(|&how| format!("{} {}", self.of(how), how.label())).collect::<Vec<_>>()
+        };
+        let mut line = format!(
+            "{} of {} in the gene table ({:.1} %): {}",
+            self.found(),
+            self.total,
+            100.0 * self.share(),
+            ways(false).join(", ")
+        );
+        let lost = ways(true);
+        if !lost.is_empty() {
+            line.push_str(&format!("; {}", lost.join(", ")));
+        }
+        line
+    }
+
     /// Refuse a match that found less than the share `minimum` of the genes of `place`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,22 @@ impl Display for Species {
             Self::Human => "human",
             Self::Mouse => "mouse",
         })
+    }
+}
+
+impl FromStr for Species {
+    type Err = Error;
+
+    /// Read a species as [`Display`] writes it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for any other.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "human" => Ok(Self::Human),
+            "mouse" => Ok(Self::Mouse),
+            other => Err(Error::input("species", "human or mouse", other, "name one of them")),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ fn match_genes<B: Backend>(
         Some(path) => {
             let species: Species = annotator.checkpoint.card.species.parse()?;
             let orthologs = Orthologs::read(path)?;
-            matcher.match_through(&orthologs, species.other(), &blocks.var().index)
+            matcher.match_through(&blocks.var().index, &orthologs, species.other(), None)
         }
     };
     let minimum = annotator.checkpoint.config.data.minimum_coverage;

@@ -8,7 +8,6 @@ use screader_models::trainable::{Trainable, write_parameters};
 
 use super::answer::{Answer, answers};
 use crate::cells::{CsrMatrix, Dense, MatrixState, log1p_cp10k};
-use crate::demo;
 use crate::embed::EmbeddingTable;
 use crate::rank::{Expression, RankedCells, rank_cells};
 use crate::train::checkpoint::Checkpoint;
@@ -115,18 +114,15 @@ impl<B: Backend> TrainedAnnotator<B> {
 fn gene_table(checkpoint: &Checkpoint, run: &Path, places: &Places) -> Result<EmbeddingTable> {
     let path = places.genes.clone().unwrap_or_else(|| run.join("genes.safetensors"));
     let expected = &checkpoint.card.gene_table;
-    let bundled = demo::gene_tables();
-    let table = match path.exists() {
-        true => EmbeddingTable::read(&path)?,
-        false => bundled.into_iter().find(|table| table.fingerprint() == *expected).ok_or_else(|| {
-            Error::input(
-                path.display(),
-                "the gene table of the training run",
-                "no such file",
-                "pass it with --genes",
-            )
-        })?,
-    };
+    if !path.exists() {
+        return Err(Error::input(
+            path.display(),
+            "the gene table of the training run",
+            "no such file",
+            "pass it with --genes",
+        ));
+    }
+    let table = EmbeddingTable::read(&path)?;
     let found = table.fingerprint();
     if found != *expected {
         return Err(Error::input(

@@ -46,21 +46,6 @@ pub enum NoMedian {
     Drop,
 }
 
-/// Choose how a gene embedding `e` is joined with its rank and value `v`, in the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Combine {
-    /// `e ⊕ PE(rank)`: concatenation (scReader, section IV).
-    #[default]
-    ConcatPe,
-    /// `e * v` (scReader, section V).
-    Multiply,
-    /// `e + PE(rank)`.
-    AddPe,
-    /// `e` alone.
-    None,
-}
-
 /// How cells become ranked sequences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

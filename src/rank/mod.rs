@@ -1,8 +1,9 @@
 //! Ranked cells: a cell's expressed genes, best first, as the sequence that the network reads.
 //!
 //! The path is short: [`GeneStatistics::fit`] looks at the training cells once, [`rank_cells`] turns
-//! any cells into [`RankedCells`]. How an embedding, its rank and its value become one vector
-//! ([`Combine`]) is the network's business; the sinusoids for it come from [`positional_encoding`].
+//! any cells into [`RankedCells`]. How an embedding, its rank and its value become one vector is the
+//! network's business ([`screader_models::reader::Combine`]); the sinusoids for it come from
+//! [`positional_encoding`].
 
 mod config;
 mod gene_map;
@@ -11,7 +12,7 @@ mod positions;
 mod ranked;
 mod statistics;
 
-pub use config::{Combine, NoMedian, RankConfig, Select, ValueScale};
+pub use config::{NoMedian, RankConfig, Select, ValueScale};
 pub use hvg::{HighlyVariableGenes, highly_variable_genes};
 pub use positions::positional_encoding;
 pub use ranked::{Expression, RankedCells, rank_cells};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::backbone::Backbone;
 use crate::config::Config;
-use crate::demo::DemoSpecies;
+use crate::genes::Species;
 use crate::rank::GeneStatistics;
 use crate::train::calibrate::Calibration;
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ pub enum Source {
     /// The bundled, simulated demo.
     Demo {
         /// Its species.
-        species: DemoSpecies,
+        species: Species,
     },
     /// A file.
     File {
@@ -75,7 +75,7 @@ pub enum Source {
 impl Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Demo { species } => write!(f, "the bundled {} demo", species.name()),
+            Self::Demo { species } => write!(f, "the bundled {} demo", species.to_string()),
             Self::File { path } => write!(f, "{}", path.display()),
         }
     }

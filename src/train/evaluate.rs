@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use screader_models::annotator::{Annotator, Readout};
 use screader_models::trainable::Trainable;
 
-use super::batches::{micro_batches, pack};
+use super::batches::pack;
 use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;

@@ -46,7 +46,7 @@ impl Comparison {
         };
         let neighbours = config.neighbours.min(train.len());
         let genept = knn_predict(&embed(train)?, &known, &embed(test)?, neighbours, classes)?;
-        let majority = vec![majority_class(&known, classes); test.len()];
+        let majority = vec![majority_class(&known).unwrap_or(0); test.len()];
         let random = matches!(backbone, Backbone::Random { .. });
         Ok(Self {
             cells: test.len(),
