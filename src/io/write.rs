@@ -8,7 +8,7 @@ use super::h5ad::{
     column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame, read_obsm, root_tree,
     text_tree,
 };
-use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
+use super::hdf5::{Element, Hdf5File, Node, edit_copy, write_file};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
@@ -121,6 +121,15 @@ fn old_tables(file: &Hdf5File, n_obs: usize) -> Result<(Option<Frame>, Vec<(Stri
     Ok((var, obsm))
 }
 
+/// The first field of a table of records, which names the rows.
+fn record_index_name(file: &Hdf5File, key: &str) -> Result<String> {
+    Ok(match file.array(key)?.element {
+        Element::Record(fields) => fields.into_iter().next().map(|field| field.name),
+        _ => None,
+    }
+    .unwrap_or_else(|| "_index".to_owned()))
+}
+
 /// The edits that add `annotations`.
 fn plan<'a>(
     file: &Hdf5File,
@@ -132,7 +141,7 @@ fn plan<'a>(
     let mut edits = Vec::new();
     let replaced = |name: &str| annotations.obs.iter().any(|(new, _)| new == name);
     if file.node("obs")? == Some(Node::Array) {
-        let mut tree = frame_tree(obs);
+        let mut tree = frame_tree(obs, &record_index_name(file, "obs")?);
         let order: Vec<String> =
             obs.names().filter(|name| !replaced(name)).map(str::to_owned).collect();
         if let Tree::Group { attributes, children } = &mut tree {
@@ -148,7 +157,10 @@ fn plan<'a>(
         edits.push(Edit::Create("obs".to_owned(), tree));
         if let Some(var) = var {
             edits.push(Edit::Delete("var".to_owned()));
-            edits.push(Edit::Create("var".to_owned(), frame_tree(var)));
+            edits.push(Edit::Create(
+                "var".to_owned(),
+                frame_tree(var, &record_index_name(file, "var")?),
+            ));
         }
     } else if !annotations.obs.is_empty() {
         for (name, column) in &annotations.obs {

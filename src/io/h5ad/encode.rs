@@ -121,14 +121,14 @@ fn nullable<'a, T>(
     Tree::Group { attributes: encoding(kind, "0.1.0"), children }
 }
 
-/// A table.
-pub(in crate::io) fn frame_tree(frame: &Frame) -> Tree<'_> {
+/// A table; `index_name` is `_index` where the row names have no name of their own.
+pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<'a> {
     let mut attributes = encoding("dataframe", "0.2.0");
-    attributes.push(("_index", Attribute::Text("_index".to_owned())));
+    attributes.push(("_index", Attribute::Text(index_name.to_owned())));
     let order = frame.names().map(str::to_owned).collect();
     attributes.push(("column-order", Attribute::Texts(order)));
     let index = Values::Texts(frame.index.iter().map(String::as_str).collect());
-    let mut children = vec![("_index".to_owned(), list(index))];
+    let mut children = vec![(index_name.to_owned(), list(index))];
     children.extend(frame.columns.iter().map(|(name, column)| (name.clone(), column_tree(column))));
     Tree::Group { attributes, children }
 }
@@ -140,18 +140,18 @@ pub(in crate::io) fn root_tree<'a>(cells: &'a Cells, uns: Tree<'a>) -> Tree<'a> 
     let mut children = vec![
         ("X".to_owned(), csr_tree(&cells.x)),
         ("layers".to_owned(), dict(layers.collect())),
-        ("obs".to_owned(), frame_tree(&cells.obs)),
+        ("obs".to_owned(), frame_tree(&cells.obs, "_index")),
         ("obsm".to_owned(), dict(obsm.collect())),
         ("obsp".to_owned(), dict(Vec::new())),
         ("uns".to_owned(), uns),
-        ("var".to_owned(), frame_tree(&cells.var)),
+        ("var".to_owned(), frame_tree(&cells.var, "_index")),
         ("varm".to_owned(), dict(Vec::new())),
         ("varp".to_owned(), dict(Vec::new())),
     ];
     if let Some(raw) = &cells.raw {
         let members = vec![
             ("X".to_owned(), csr_tree(&raw.x)),
-            ("var".to_owned(), frame_tree(&raw.var)),
+            ("var".to_owned(), frame_tree(&raw.var, "_index")),
             ("varm".to_owned(), dict(Vec::new())),
         ];
         let raw = Tree::Group { attributes: encoding("raw", "0.1.0"), children: members };
