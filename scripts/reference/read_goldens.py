@@ -1,7 +1,7 @@
 """Write tests/goldens/read.json: what anndata, scanpy and loompy read from the shared files.
 
     python3 -m venv .venv-reference
-    .venv-reference/bin/pip install anndata==0.12.19 scanpy==1.11.5 loompy==3.0.8 openpyxl
+    .venv-reference/bin/pip install anndata==0.12.19 scanpy==1.11.5 loompy==3.0.8 pytest
     .venv-reference/bin/python scripts/reference/read_goldens.py ../shared tests/goldens/read.json
 
 10x files are read as scanpy does by default: gene symbols as names, gene expression only. Only

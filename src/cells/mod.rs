@@ -2,11 +2,13 @@
 
 mod csr;
 mod frame;
+mod state;
 
 use std::collections::BTreeMap;
 
 pub use csr::CsrMatrix;
 pub use frame::{Column, Frame};
+pub use state::{Chosen, MatrixState, choose, log1p_cp10k};
 
 /// Cells × genes with their annotations, named as in AnnData.
 #[derive(Debug, Clone, Default)]

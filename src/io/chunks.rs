@@ -8,6 +8,9 @@ use rayon::prelude::*;
 
 use super::number::{FromNumber, Number, convert_numbers};
 
+/// The most that zlib can inflate one byte to, rounded up; no filter in use does better.
+pub(super) const MOST_INFLATION: u64 = 1032;
+
 /// A file read at positions from several threads at once.
 #[derive(Debug)]
 pub(super) struct FileBytes {
@@ -75,7 +78,7 @@ pub(super) struct ChunkPlace {
     pub(super) column: usize,
     /// Bytes in the file.
     pub(super) address: u64,
-    pub(super) stored: usize,
+    pub(super) stored: u64,
     /// Bit `i` set: filter `i` was not applied.
     pub(super) skipped_filters: u32,
 }
@@ -84,14 +87,14 @@ pub(super) struct ChunkPlace {
 /// complete (every place of the grid is there).
 #[derive(Debug)]
 pub(super) struct ChunkGrid {
-    pub(super) number: Number,
-    pub(super) n_rows: usize,
+    number: Number,
     /// 1 for one dimension.
-    pub(super) n_columns: usize,
+    n_columns: usize,
+    /// Rows of one chunk.
     pub(super) chunk_rows: usize,
-    pub(super) chunk_columns: usize,
-    pub(super) filters: Vec<ChunkFilter>,
-    pub(super) chunks: Vec<ChunkPlace>,
+    chunk_columns: usize,
+    filters: Vec<ChunkFilter>,
+    chunks: Vec<ChunkPlace>,
 }
 
 /// Buffers that one thread keeps between chunks.
@@ -114,6 +117,45 @@ impl Workspace {
 }
 
 impl ChunkGrid {
+    /// Lay out the chunks of an array of `extents` rows and columns, neither 0, in a file of
+    /// `length` bytes; `None` where places of the grid were never written.
+    pub(super) fn new(
+        number: Number,
+        extents: (usize, usize),
+        chunk_shape: &[u64],
+        filters: Vec<ChunkFilter>,
+        mut chunks: Vec<ChunkPlace>,
+        length: u64,
+    ) -> Result<Option<Self>, String> {
+        let chunk_bytes = chunk_shape
+            .iter()
+            .try_fold(number.size() as u64, |product, &extent| product.checked_mul(extent))
+            .filter(|&bytes| bytes > 0)
+            .ok_or_else(|| format!("chunks of {chunk_shape:?}"))?;
+        let chunk_rows = chunk_shape[0] as usize;
+        let chunk_columns = chunk_shape.get(1).map_or(1, |&extent| extent as usize);
+        let across = extents.1.div_ceil(chunk_columns);
+        if extents.0.div_ceil(chunk_rows).checked_mul(across) != Some(chunks.len()) {
+            return Ok(None);
+        }
+        for chunk in &chunks {
+            let most = chunk.stored.saturating_mul(MOST_INFLATION).saturating_add(1024);
+            let inside = chunk.address.checked_add(chunk.stored).is_some_and(|end| end <= length);
+            if !inside || chunk_bytes > most {
+                return Err("a chunk beyond the end of the file".to_owned());
+            }
+        }
+        chunks.sort_by_key(|chunk| (chunk.row, chunk.column));
+        let in_place = chunks.iter().enumerate().all(|(at, chunk)| {
+            chunk.row == at / across * chunk_rows && chunk.column == at % across * chunk_columns
+        });
+        if !in_place {
+            return Err("chunks that overlap or leave gaps".to_owned());
+        }
+        let n_columns = extents.1;
+        Ok(Some(Self { number, n_columns, chunk_rows, chunk_columns, filters, chunks }))
+    }
+
     /// Bytes of one whole chunk.
     fn chunk_bytes(&self) -> usize {
         self.chunk_rows * self.chunk_columns * self.number.size()
@@ -177,7 +219,7 @@ impl ChunkGrid {
         chunk: &ChunkPlace,
         work: &mut Workspace,
     ) -> Result<(), String> {
-        work.stored.resize(chunk.stored, 0);
+        work.stored.resize(chunk.stored as usize, 0);
         bytes.read_at(chunk.address, &mut work.stored).map_err(|error| error.to_string())?;
         std::mem::swap(&mut work.front, &mut work.stored);
         for (at, filter) in self.filters.iter().enumerate().rev() {

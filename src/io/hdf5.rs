@@ -14,12 +14,13 @@ use hdf5_pure::{
     MetadataCacheConfig, Source, VlenStringReadOptions,
 };
 
-use super::chunks::{ChunkFilter, ChunkGrid, ChunkPlace, FileBytes, read_contiguous};
+use super::chunks::{
+    ChunkFilter, ChunkGrid, ChunkPlace, FileBytes, MOST_INFLATION, read_contiguous,
+};
 use super::number::{FromNumber, Number, NumberKind, convert_numbers};
+use super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
 use crate::{Error, Result};
 
-/// The most that zlib can inflate one byte to, rounded up; no filter in use does better.
-const MOST_INFLATION: u64 = 1032;
 /// Bytes of a small file, which may claim this much whatever its length.
 const SMALL: u64 = 1 << 20;
 
@@ -293,6 +294,15 @@ fn refuse_filters(path: &Path, key: &str, filters: &[hdf5_pure::Filter]) -> Resu
 }
 
 impl Attributes {
+    /// All attributes as text, to compare two files.
+    #[cfg(test)]
+    pub(super) fn described(&self) -> String {
+        let mut all: Vec<String> =
+            self.names.iter().map(|name| format!("{name}={:?}", self.values.get(name))).collect();
+        all.sort();
+        all.join(" ")
+    }
+
     /// Whether there is an attribute `name`, of any kind.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
@@ -460,18 +470,13 @@ impl Array {
                     && chunk_shape.len() == self.shape.len()
                     && self.len() > 0 =>
             {
-                self.chunk_grid(number, chunk_shape, inside)
+                self.chunk_grid(number, chunk_shape)
             }
             _ => Ok(Storage::Crate),
         }
     }
 
-    fn chunk_grid(
-        &self,
-        number: Number,
-        chunk_shape: &[u64],
-        inside: impl Fn(u64, u64) -> bool,
-    ) -> Result<Storage> {
+    fn chunk_grid(&self, number: Number, chunk_shape: &[u64]) -> Result<Storage> {
         let mut filters = Vec::new();
         for filter in self.dataset.filters() {
             match filter {
@@ -480,49 +485,24 @@ impl Array {
                 _ => return Ok(Storage::Crate),
             }
         }
-        let chunk_rows = chunk_shape[0] as usize;
-        let chunk_columns = chunk_shape.get(1).map_or(1, |&extent| extent as usize);
-        let size = number.size() as u64;
-        let chunk_bytes = chunk_shape
-            .iter()
-            .try_fold(size, |product, &extent| product.checked_mul(extent))
-            .filter(|&bytes| bytes > 0)
-            .ok_or_else(|| damaged(&self.place, format!("chunks of {chunk_shape:?}")))?;
         let Ok(chunks) = guard(&self.place, || self.dataset.chunks()) else {
             // An index that the crate reads but does not list.
             return Ok(Storage::Crate);
         };
-        let (n_rows, n_columns) = (self.shape[0], self.row_len());
-        let across = n_columns.div_ceil(chunk_columns);
-        if chunks.len() != n_rows.div_ceil(chunk_rows) * across {
-            // Places never written hold the fill value, which the crate knows.
-            return Ok(Storage::Crate);
-        }
-        let mut places = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let most = chunk.storage_size.saturating_mul(MOST_INFLATION).saturating_add(1024);
-            if !inside(chunk.address, chunk.storage_size) || chunk_bytes > most {
-                return Err(damaged(&self.place, "a chunk beyond the end of the file"));
-            }
-            places.push(ChunkPlace {
+        let places = chunks
+            .into_iter()
+            .map(|chunk| ChunkPlace {
                 row: chunk.offset.first().map_or(usize::MAX, |&at| at as usize),
                 column: chunk.offset.get(1).map_or(0, |&at| at as usize),
                 address: chunk.address,
-                stored: chunk.storage_size as usize,
+                stored: chunk.storage_size,
                 skipped_filters: chunk.filter_mask,
-            });
-        }
-        places.sort_by_key(|place| (place.row, place.column));
-        let in_place = places.iter().enumerate().all(|(at, place)| {
-            place.row == at / across * chunk_rows && place.column == at % across * chunk_columns
-        });
-        if !in_place {
-            return Err(damaged(&self.place, "chunks that overlap or leave gaps"));
-        }
-        let chunks = places;
-        let grid =
-            ChunkGrid { number, n_rows, n_columns, chunk_rows, chunk_columns, filters, chunks };
-        Ok(Storage::Chunks(grid))
+            })
+            .collect();
+        let extents = (self.shape[0], self.row_len());
+        ChunkGrid::new(number, extents, chunk_shape, filters, places, self.bytes.length)
+            .map(|grid| grid.map_or(Storage::Crate, Storage::Chunks))
+            .map_err(|found| damaged(&self.place, found))
     }
 }
 
@@ -590,5 +570,210 @@ fn element_of(datatype: &Datatype) -> Element {
         }
         Datatype::Reference { .. } => Element::Other("references".to_owned()),
         _ => Element::Other("a type of its own".to_owned()),
+    }
+}
+
+/// Numbers of an array from which on it is compressed, and of one chunk of it.
+const COMPRESSED_FROM: usize = 1 << 10;
+const CHUNK: usize = 1 << 16;
+
+/// Write a new file to `path`; errors name `output`, whose place it will take.
+pub(super) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> Result<()> {
+    let mut builder = hdf5_pure::FileBuilder::new();
+    if let Tree::Group { attributes, children } = root {
+        for (name, value) in attributes {
+            builder.set_attr(name, attribute_value(value));
+        }
+        for (name, child) in children {
+            if let Tree::Array { attributes, values, shape } = child {
+                build_array(builder.create_dataset(name), attributes, values, shape, true);
+            } else {
+                let group = build_group(builder.create_group(name), child);
+                builder.add_group(group);
+            }
+        }
+    }
+    guard(&output.display().to_string(), || builder.write(path))
+        .map_err(|error| unwritten(output, error))
+}
+
+fn build_group(mut group: hdf5_pure::GroupBuilder, tree: &Tree<'_>) -> hdf5_pure::FinishedGroup {
+    if let Tree::Group { attributes, children } = tree {
+        for (name, value) in attributes {
+            group.set_attr(name, attribute_value(value));
+        }
+        for (name, child) in children {
+            if let Tree::Array { attributes, values, shape } = child {
+                build_array(group.create_dataset(name), attributes, values, shape, true);
+            } else {
+                let inner = build_group(group.create_group(name), child);
+                group.add_group(inner);
+            }
+        }
+    }
+    group.finish()
+}
+
+fn build_array(
+    dataset: &mut hdf5_pure::DatasetBuilder,
+    attributes: &[NamedAttribute],
+    values: &Values<'_>,
+    shape: &[usize],
+    compress: bool,
+) {
+    match values {
+        Values::F32(values) => dataset.with_f32_data(values),
+        Values::F64(values) => dataset.with_f64_data(values),
+        Values::I8(values) => dataset.with_i8_data(values),
+        Values::I32(values) => dataset.with_i32_data(values),
+        Values::I64(values) => dataset.with_i64_data(values),
+        Values::Booleans(values) => {
+            // h5py's bool. The two members always make a type; were they not to, the write fails.
+            let bytes: Vec<u8> = values.iter().map(|&value| u8::from(value)).collect();
+            let kind = Datatype::Enumeration {
+                size: 1,
+                base_type: Box::new(hdf5_pure::make_i8_type()),
+                members: Vec::new(),
+            };
+            let base = hdf5_pure::EnumTypeBuilder::with_base(hdf5_pure::make_i8_type());
+            let named = base.raw_value("FALSE", &[0]).raw_value("TRUE", &[1]).build();
+            dataset.with_enum_u8_data(named.unwrap_or(kind), &bytes)
+        }
+        Values::Texts(values) => dataset.with_vlen_strings(values),
+    };
+    let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
+    dataset.with_shape(&extents);
+    let is_text = matches!(values, Values::Texts(_));
+    if compress && !is_text && values.len() >= COMPRESSED_FROM {
+        let row_len = shape.iter().skip(1).product::<usize>().max(1);
+        let mut chunk = extents;
+        chunk[0] = chunk[0].min((CHUNK / row_len).max(1) as u64);
+        dataset.with_chunks(&chunk).with_deflate(4);
+    }
+    for (name, value) in attributes {
+        dataset.set_attr(name, attribute_value(value));
+    }
+}
+
+fn attribute_value(value: &Attribute) -> AttrValue {
+    match value {
+        Attribute::Text(text) => AttrValue::VarLenString(text.clone()),
+        // As anndata writes an empty list.
+        Attribute::Texts(texts) if texts.is_empty() => AttrValue::F64Array(Vec::new()),
+        Attribute::Texts(texts) => AttrValue::VarLenStringArray(texts.clone()),
+        Attribute::Integers(values) => AttrValue::I64Array(values.clone()),
+        Attribute::Boolean(value) => AttrValue::I8(i8::from(*value)),
+    }
+}
+
+/// Word a failure of writing.
+fn unwritten(output: &Path, error: Error) -> Error {
+    let Error::Input { found, .. } = error else { return error };
+    let remedy = "check the space left, or write to another folder";
+    Error::input(output.display(), "to write HDF5 there", found, remedy)
+}
+
+/// Copy `input` to `path` and change the copy; errors name `output`, whose place it will take.
+/// A file whose old structures cannot be changed where they lie is written anew, all of it but
+/// `dropped`, to which `restored` adds the same in a newer form.
+pub(super) fn edit_copy(
+    input: &Path,
+    path: &Path,
+    output: &Path,
+    edits: &[Edit<'_>],
+    (dropped, restored): (&[String], &[Edit<'_>]),
+) -> Result<()> {
+    let place = output.display().to_string();
+    std::fs::copy(input, path).map_err(Error::io(input, "copy"))?;
+    make_writable(path).map_err(Error::io(output, "write"))?;
+    let in_place = guard(&place, || match edit_file(path, edits) {
+        Err(hdf5_pure::Error::EditUnsupported(_)) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    });
+    let outcome = match in_place {
+        Ok(true) => Ok(()),
+        Ok(false) => guard(&place, || {
+            std::fs::remove_file(path).map_err(hdf5_pure::Error::Io)?;
+            let mut options = hdf5_pure::RepackOptions::new();
+            for key in dropped {
+                options = options.drop_path(key);
+            }
+            hdf5_pure::repack(input, path, &options)?;
+            edit_file(path, restored)?;
+            edit_file(path, edits)
+        }),
+        Err(error) => Err(error),
+    };
+    outcome.map_err(|error| unwritten(output, error))
+}
+
+/// A copy of a read-only file is read-only too.
+fn make_writable(path: &Path) -> std::io::Result<()> {
+    let mut permissions = std::fs::metadata(path)?.permissions();
+    if !permissions.readonly() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        permissions.set_mode(permissions.mode() | 0o200);
+    }
+    #[cfg(not(unix))]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(path, permissions)
+}
+
+type Outcome = std::result::Result<(), hdf5_pure::Error>;
+
+fn edit_file(path: &Path, edits: &[Edit<'_>]) -> Outcome {
+    let properties = FileAccessProperties::new().with_locking(hdf5_pure::FileLocking::BestEffort);
+    let file = hdf5_pure::File::open_rw_with_options(path, properties)?;
+    let root = file.root();
+    // Removals first and by themselves, so that a name is free before it is taken again.
+    for edit in edits {
+        match edit {
+            // A file written anew has no old categories left to remove.
+            Edit::Delete(key) if key.contains("/__categories/") && file.dataset(key).is_err() => {}
+            Edit::Delete(key) => root.delete(key)?,
+            _ => {}
+        }
+    }
+    if file.has_staged_edits() {
+        file.commit()?;
+    }
+    for edit in edits {
+        match edit {
+            Edit::Delete(_) => {}
+            Edit::Create(key, tree) => create(&root, key, tree)?,
+            Edit::SetAttribute(key, (name, value)) => {
+                file.group(key)?.set_attr(name, attribute_value(value))?;
+            }
+        }
+    }
+    file.commit()?;
+    drop(root);
+    file.close()
+}
+
+fn create(root: &hdf5_pure::Group, key: &str, tree: &Tree<'_>) -> Outcome {
+    match tree {
+        Tree::Group { attributes, children } => {
+            root.create_group_with(key, |group| {
+                for (name, value) in attributes {
+                    group.set_attr(name, attribute_value(value));
+                }
+            })?;
+            children
+                .iter()
+                .try_for_each(|(name, child)| create(root, &format!("{key}/{name}"), child))
+        }
+        Tree::Array { attributes, values, shape } => {
+            // Contiguous, as every version of HDF5 reads it: what is added is small.
+            root.create_dataset(key, |dataset| {
+                build_array(dataset, attributes, values, shape, false)
+            })?;
+            Ok(())
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Cells in, cells out: every file format, read whole or in blocks of rows, and annotated copies.
 
+mod blocks;
 mod chunks;
 mod csv;
 mod format;
@@ -10,8 +11,15 @@ mod mtx;
 mod number;
 mod sparse;
 mod tenx;
+mod tree;
+mod write;
+#[cfg(test)]
+mod write_tests;
 
 use std::path::Path;
+
+pub use blocks::CellBlocks;
+pub use write::{Annotations, write_annotated, write_h5ad};
 
 use crate::cells::Cells;
 use crate::{Error, Result};

@@ -6,7 +6,7 @@ use crate::cells::{Column, Frame};
 use crate::{Error, Result};
 
 /// Read the table `key`.
-pub(super) fn read_frame(file: &Hdf5File, key: &str) -> Result<Frame> {
+pub(in crate::io) fn read_frame(file: &Hdf5File, key: &str) -> Result<Frame> {
     match file.node(key)? {
         Some(Node::Group) => read_group(file, key),
         Some(Node::Array) => read_records(file, key),
@@ -203,4 +203,26 @@ fn label(column: &Column, row: usize) -> Option<String> {
         Column::Float(values) => Some(format!("{:?}", values[row])),
         other => other.text(row),
     }
+}
+
+/// Find every categorical column of anndata 0.7 (codes that refer to an array in `__categories`)
+/// in the file, with the keys of those groups of categories.
+pub(in crate::io) fn old_categoricals(
+    file: &Hdf5File,
+) -> Result<(Vec<String>, Vec<(String, Column)>)> {
+    let (mut groups, mut columns) = (Vec::new(), Vec::new());
+    let mut open = vec![String::new()];
+    while let Some(group) = open.pop() {
+        for name in file.names(&group)? {
+            let key = if group.is_empty() { name.clone() } else { format!("{group}/{name}") };
+            if name == "__categories" {
+                groups.push(key);
+            } else if file.node(&key)? == Some(Node::Group) {
+                open.push(key);
+            } else if !group.is_empty() && file.attributes(&key)?.has("categories") {
+                columns.push((key, read_column(file, &group, &name)?));
+            }
+        }
+    }
+    Ok((groups, columns))
 }

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 const DENSE_BLOCK: usize = 1 << 20;
 
 /// A matrix as it lies in the file.
-pub(super) struct StoredMatrix {
-    pub(super) n_rows: usize,
+pub(in crate::io) struct StoredMatrix {
+    pub(in crate::io) n_rows: usize,
     pub(super) n_cols: usize,
     place: String,
     form: Form,
@@ -132,7 +132,7 @@ impl StoredMatrix {
     }
 
     /// Read `count` rows from `start`; not for compressed columns, where that would read it all.
-    pub(super) fn read_rows(&self, start: usize, count: usize) -> Result<CsrMatrix> {
+    pub(in crate::io) fn read_rows(&self, start: usize, count: usize) -> Result<CsrMatrix> {
         match &self.form {
             Form::Dense(array) => {
                 if self.n_cols == 0 {

@@ -1,5 +1,6 @@
 //! The h5ad format of anndata, 0.5 to 0.12.
 
+mod encode;
 mod frame;
 mod matrix;
 mod records;
@@ -10,11 +11,11 @@ use std::path::Path;
 use super::ReadOptions;
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::empty;
-use crate::cells::{Cells, CsrMatrix, Dense, Raw};
+use crate::cells::{Cells, CsrMatrix, Dense, Frame, Raw};
 use crate::{Error, Result};
-pub(super) use frame::read_array;
-use frame::read_frame;
-use matrix::StoredMatrix;
+pub(super) use encode::{column_tree, dense_tree, dict, frame_tree, root_tree, text_tree};
+pub(super) use frame::{old_categoricals, read_array, read_frame};
+pub(super) use matrix::StoredMatrix;
 pub(super) use matrix::read_dense;
 
 /// Read a whole file: `X`, `obs`, `var`, `layers`, `raw` and the numeric arrays of `obsm` (tables
@@ -46,6 +47,44 @@ pub(super) fn read(file: &Hdf5File, options: &ReadOptions) -> Result<Cells> {
     let obsm = read_obsm(file, n_obs)?;
     obs.columns.shrink_to_fit();
     Ok(Cells { x, obs, var, layers, raw, obsm })
+}
+
+/// Open a file for blocks of rows: the matrix that `options` names, `obs`, and its genes.
+pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, Frame, Frame)> {
+    let obs = read_frame(file, "obs")?;
+    let (key, var_key) = match (&options.layer, options.use_raw) {
+        (_, true) => {
+            let (x, var) = raw_keys(file)?.ok_or_else(|| missing_raw(file.path()))?;
+            (x.to_owned(), var)
+        }
+        (Some(layer), false) => (format!("layers/{layer}"), "var"),
+        (None, false) => ("X".to_owned(), "var"),
+    };
+    let var = read_frame(file, var_key)?;
+    let matrix = match StoredMatrix::open(file, &key)? {
+        Some(matrix) => matrix,
+        None => {
+            return match &options.layer {
+                Some(layer) if !options.use_raw => Err(missing_layer(file, layer)?),
+                _ => Ok((Streamed::Whole(empty(obs.len(), var.len())), obs, var)),
+            };
+        }
+    };
+    matrix.check_shape(obs.len(), var.len())?;
+    let streamed = if matrix.reads_by_row() {
+        Streamed::ByRow(matrix)
+    } else {
+        Streamed::Whole(matrix.read()?)
+    };
+    Ok((streamed, obs, var))
+}
+
+/// A matrix that is handed out in blocks of rows.
+pub(super) enum Streamed {
+    /// Read block by block.
+    ByRow(StoredMatrix),
+    /// Stored in a way that must be read whole.
+    Whole(CsrMatrix),
 }
 
 /// Names in the group `key`, none where there is no such group.
@@ -91,7 +130,7 @@ fn read_raw(file: &Hdf5File, n_obs: usize) -> Result<Option<Raw>> {
     Ok(Some(Raw { x, var }))
 }
 
-fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
+pub(super) fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
     let mut obsm = BTreeMap::new();
     if file.node("obsm")? == Some(Node::Array) {
         return records::read_record_arrays(&file.array("obsm")?, n_obs);

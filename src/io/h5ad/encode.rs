@@ -1,0 +1,161 @@
+//! Cells as anndata 0.12 encodes them.
+
+use std::borrow::Cow;
+
+use super::super::tree::{Attribute, NamedAttribute, Tree, Values};
+use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame};
+
+/// The two attributes that name an encoding.
+fn encoding(kind: &str, version: &str) -> Vec<NamedAttribute> {
+    vec![
+        ("encoding-type", Attribute::Text(kind.to_owned())),
+        ("encoding-version", Attribute::Text(version.to_owned())),
+    ]
+}
+
+fn array<'a>(values: Values<'a>, shape: Vec<usize>) -> Tree<'a> {
+    let attributes = match &values {
+        Values::Texts(_) if shape.is_empty() => encoding("string", "0.2.0"),
+        Values::Texts(_) => encoding("string-array", "0.2.0"),
+        _ => encoding("array", "0.2.0"),
+    };
+    Tree::Array { attributes, values, shape }
+}
+
+fn list<'a>(values: Values<'a>) -> Tree<'a> {
+    let shape = vec![values.len()];
+    array(values, shape)
+}
+
+/// A group of named members.
+pub(in crate::io) fn dict<'a>(children: Vec<(String, Tree<'a>)>) -> Tree<'a> {
+    Tree::Group { attributes: encoding("dict", "0.1.0"), children }
+}
+
+/// One text.
+pub(in crate::io) fn text_tree(text: &str) -> Tree<'_> {
+    array(Values::Texts(vec![text]), Vec::new())
+}
+
+/// A dense matrix.
+pub(in crate::io) fn dense_tree(dense: &Dense) -> Tree<'_> {
+    array(Values::F32(Cow::Borrowed(&dense.values)), vec![dense.n_rows, dense.n_cols])
+}
+
+/// A sparse matrix.
+fn csr_tree(matrix: &CsrMatrix) -> Tree<'_> {
+    let mut attributes = encoding("csr_matrix", "0.1.0");
+    let shape = vec![matrix.n_rows as i64, matrix.n_cols as i64];
+    attributes.push(("shape", Attribute::Integers(shape)));
+    // scipy wants both index arrays in one type, 32 bits where they suffice.
+    let is_small = i32::try_from(matrix.nnz().max(matrix.n_cols)).is_ok();
+    let (indices, indptr) = if is_small {
+        (
+            Values::I32(matrix.indices.iter().map(|&column| column as i32).collect()),
+            Values::I32(matrix.indptr.iter().map(|&at| at as i32).collect()),
+        )
+    } else {
+        (
+            Values::I64(matrix.indices.iter().map(|&column| i64::from(column)).collect()),
+            Values::I64(matrix.indptr.iter().map(|&at| at as i64).collect()),
+        )
+    };
+    let children = [
+        ("data", Values::F32(Cow::Borrowed(&matrix.data))),
+        ("indices", indices),
+        ("indptr", indptr),
+    ];
+    let children = children.into_iter().map(|(name, values)| {
+        let shape = vec![values.len()];
+        (name.to_owned(), Tree::Array { attributes: Vec::new(), values, shape })
+    });
+    let children = children.collect();
+    Tree::Group { attributes, children }
+}
+
+/// One column of a table.
+pub(in crate::io) fn column_tree(column: &Column) -> Tree<'_> {
+    match column {
+        Column::Categorical { codes, categories, ordered } => {
+            let codes = if categories.len() <= i8::MAX as usize {
+                Values::I8(codes.iter().map(|&code| code as i8).collect())
+            } else {
+                Values::I32(codes.clone())
+            };
+            let mut attributes = encoding("categorical", "0.2.0");
+            attributes.push(("ordered", Attribute::Boolean(*ordered)));
+            let categories = Values::Texts(categories.iter().map(String::as_str).collect());
+            let children = vec![
+                ("categories".to_owned(), list(categories)),
+                ("codes".to_owned(), list(codes)),
+            ];
+            Tree::Group { attributes, children }
+        }
+        Column::Float(values) => list(Values::F64(Cow::Borrowed(values))),
+        Column::Text(values) => nullable(values, "nullable-string-array", |values| {
+            Values::Texts(values.iter().map(|value| value.as_deref().unwrap_or_default()).collect())
+        }),
+        Column::Integer(values) => nullable(values, "nullable-integer", |values| {
+            Values::I64(values.iter().map(|value| value.unwrap_or_default()).collect())
+        }),
+        Column::Boolean(values) => nullable(values, "nullable-boolean", |values| {
+            Values::Booleans(values.iter().map(|value| value.unwrap_or_default()).collect())
+        }),
+    }
+}
+
+/// A plain array where nothing is missing, else values with a mask.
+fn nullable<'a, T>(
+    values: &'a [Option<T>],
+    kind: &str,
+    filled: impl Fn(&'a [Option<T>]) -> Values<'a>,
+) -> Tree<'a> {
+    if values.iter().all(Option::is_some) {
+        return list(filled(values));
+    }
+    let mask = values.iter().map(Option::is_none).collect();
+    let children = vec![
+        ("mask".to_owned(), list(Values::Booleans(mask))),
+        ("values".to_owned(), list(filled(values))),
+    ];
+    Tree::Group { attributes: encoding(kind, "0.1.0"), children }
+}
+
+/// A table; `index_name` is `_index` where the row names have no name of their own.
+pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<'a> {
+    let mut attributes = encoding("dataframe", "0.2.0");
+    attributes.push(("_index", Attribute::Text(index_name.to_owned())));
+    let order = frame.names().map(str::to_owned).collect();
+    attributes.push(("column-order", Attribute::Texts(order)));
+    let index = Values::Texts(frame.index.iter().map(String::as_str).collect());
+    let mut children = vec![(index_name.to_owned(), list(index))];
+    children.extend(frame.columns.iter().map(|(name, column)| (name.clone(), column_tree(column))));
+    Tree::Group { attributes, children }
+}
+
+/// A whole file; `uns` is what goes there.
+pub(in crate::io) fn root_tree<'a>(cells: &'a Cells, uns: Tree<'a>) -> Tree<'a> {
+    let layers = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
+    let obsm = cells.obsm.iter().map(|(name, dense)| (name.clone(), dense_tree(dense)));
+    let mut children = vec![
+        ("X".to_owned(), csr_tree(&cells.x)),
+        ("layers".to_owned(), dict(layers.collect())),
+        ("obs".to_owned(), frame_tree(&cells.obs, "_index")),
+        ("obsm".to_owned(), dict(obsm.collect())),
+        ("obsp".to_owned(), dict(Vec::new())),
+        ("uns".to_owned(), uns),
+        ("var".to_owned(), frame_tree(&cells.var, "_index")),
+        ("varm".to_owned(), dict(Vec::new())),
+        ("varp".to_owned(), dict(Vec::new())),
+    ];
+    if let Some(raw) = &cells.raw {
+        let members = vec![
+            ("X".to_owned(), csr_tree(&raw.x)),
+            ("var".to_owned(), frame_tree(&raw.var, "_index")),
+            ("varm".to_owned(), dict(Vec::new())),
+        ];
+        let raw = Tree::Group { attributes: encoding("raw", "0.1.0"), children: members };
+        children.push(("raw".to_owned(), raw));
+    }
+    Tree::Group { attributes: encoding("anndata", "0.1.0"), children }
+}
