@@ -50,6 +50,8 @@ pub struct GeneMatch {
 pub struct FrameMatch {
     /// `index`, or the name of the column.
     pub column: String,
+    /// The names of that column, a row each.
+    pub names: Vec<String>,
     /// What became of each row of the frame.
     pub genes: GeneMatch,
     /// Every naming column that was tried, with how many genes it found.
@@ -244,7 +246,7 @@ impl GeneMatcher {
     pub fn match_frame(&self, var: &Frame) -> FrameMatch {
         let index = self.match_names(&var.index);
         let mut tried = vec![("index".to_string(), index.coverage.found())];
-        let mut best = ("index".to_string(), index);
+        let mut best = ("index".to_string(), var.index.clone(), index);
         for (name, column) in &var.columns {
             if !NAMING_COLUMNS.contains(&name.to_ascii_lowercase().as_str()) {
                 continue;
@@ -256,13 +258,13 @@ impl GeneMatcher {
                 (0..column.len()).map(|row| column.text(row).unwrap_or_default()).collect();
             let matched = self.match_names(&names);
             tried.push((name.clone(), matched.coverage.found()));
-            if matched.coverage.found() > best.1.coverage.found() {
-                best = (name.clone(), matched);
+            if matched.coverage.found() > best.2.coverage.found() {
+                best = (name.clone(), names, matched);
             }
         }
-        let (column, mut genes) = best;
+        let (column, names, mut genes) = best;
         genes.coverage.column = Some(column.clone());
-        FrameMatch { column, genes, tried }
+        FrameMatch { column, names, genes, tried }
     }
 
     fn look_up(&self, name: &str, case_first: bool) -> Verdict {
