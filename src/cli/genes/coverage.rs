@@ -33,17 +33,14 @@ impl CoverageArgs {
         let table = DescriptionTable::read(&self.genes)?;
         let matcher = table.matcher();
         let var = genes_of(&self.data)?;
-        let (names, coverage) = match &self.homologs {
+        let matched = match &self.homologs {
             Some(path) => {
-                let (pairs, other) = (Orthologs::read(path)?, table.species.other());
-                let matched = matcher.match_through(&var.index, &pairs, other, None);
-                (var.index, matched.coverage)
+                let pairs = Orthologs::read(path)?;
+                matcher.match_frame_through(&var, &pairs, table.species.other(), None)
             }
-            None => {
-                let matched = matcher.match_frame(&var);
-                (matched.names, matched.genes.coverage)
-            }
+            None => matcher.match_frame(&var),
         };
+        let coverage = matched.genes.coverage;
         if self.json {
             let report = json!({
                 "species": table.species,
@@ -57,7 +54,7 @@ impl CoverageArgs {
         }
         match self.homologs {
             Some(_) => coverage.require(MINIMUM_SHARE, self.data.display()),
-            None => check_species(&self.data, &names, table.species, &coverage),
+            None => check_species(&self.data, &matched.names, table.species, &coverage),
         }
     }
 }
