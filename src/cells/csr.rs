@@ -41,4 +41,31 @@ impl CsrMatrix {
         }
         out
     }
+
+    /// Copy the columns `columns`, in that order; a column may be taken once.
+    pub fn select_columns(&self, columns: &[usize]) -> Self {
+        let mut target = vec![u32::MAX; self.n_cols];
+        for (to, &from) in columns.iter().enumerate() {
+            target[from] = to as u32;
+        }
+        let rises = columns.windows(2).all(|pair| pair[0] < pair[1]);
+        let mut out = Self { n_rows: self.n_rows, n_cols: columns.len(), ..Self::default() };
+        out.indptr.reserve(self.n_rows + 1);
+        out.indptr.push(0);
+        let mut entries: Vec<(u32, f32)> = Vec::new();
+        for row in 0..self.n_rows {
+            let (indices, data) = self.row(row);
+            let moved = indices.iter().map(|&column| target[column as usize]).zip(data.iter());
+            entries.clear();
+            entries
+                .extend(moved.filter(|entry| entry.0 != u32::MAX).map(|(to, &value)| (to, value)));
+            if !rises {
+                entries.sort_by_key(|entry| entry.0);
+            }
+            out.indices.extend(entries.iter().map(|entry| entry.0));
+            out.data.extend(entries.iter().map(|entry| entry.1));
+            out.indptr.push(out.data.len());
+        }
+        out
+    }
 }

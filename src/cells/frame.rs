@@ -47,6 +47,18 @@ impl Frame {
         self.columns.iter().find(|(key, _)| key == name).map(|(_, column)| column)
     }
 
+    /// Copy the rows `rows`, in that order.
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            index: rows.iter().map(|&row| self.index[row].clone()).collect(),
+            columns: self
+                .columns
+                .iter()
+                .map(|(name, column)| (name.clone(), column.select_rows(rows)))
+                .collect(),
+        }
+    }
+
     /// Names of all columns, in file order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|(name, _)| name.as_str())
@@ -79,6 +91,24 @@ impl Column {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Copy the rows `rows`, in that order; categories stay as they are.
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|&row| values[row].clone()).collect()
+        }
+        match self {
+            Self::Categorical { codes, categories, ordered } => Self::Categorical {
+                codes: pick(codes, rows),
+                categories: categories.clone(),
+                ordered: *ordered,
+            },
+            Self::Text(values) => Self::Text(pick(values, rows)),
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Integer(values) => Self::Integer(pick(values, rows)),
+            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
+        }
     }
 
     /// The entry of `row` as text, `None` where it is missing.

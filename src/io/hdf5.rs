@@ -39,7 +39,11 @@ pub(super) enum Node {
 
 /// The attributes of a group or data set.
 #[derive(Debug, Default)]
-pub(super) struct Attributes(HashMap<String, AttrValue>);
+pub(super) struct Attributes {
+    values: HashMap<String, AttrValue>,
+    /// Names of all, those included whose value the crate cannot show (references).
+    names: Vec<String>,
+}
 
 /// What one entry of a data set is.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,11 +214,15 @@ impl Hdf5File {
     /// Attributes of the group or data set `key` (`""` is the root).
     pub(super) fn attributes(&self, key: &str) -> Result<Attributes> {
         guard(&self.place(key), || {
-            Ok(Attributes(match self.file.dataset(key) {
-                _ if key.is_empty() => self.file.root().attrs()?,
-                Ok(dataset) => dataset.attrs()?,
-                Err(_) => self.file.group(key)?.attrs()?,
-            }))
+            let (values, types) = match self.file.dataset(key) {
+                Ok(dataset) if !key.is_empty() => (dataset.attrs()?, dataset.attr_datatypes()?),
+                _ => {
+                    let root = key.is_empty();
+                    let group = if root { self.file.root() } else { self.file.group(key)? };
+                    (group.attrs()?, group.attr_datatypes()?)
+                }
+            };
+            Ok(Attributes { values, names: types.into_keys().collect() })
         })
     }
 
@@ -285,19 +293,24 @@ fn refuse_filters(path: &Path, key: &str, filters: &[hdf5_pure::Filter]) -> Resu
 }
 
 impl Attributes {
+    /// Whether there is an attribute `name`, of any kind.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
     /// Text of the attribute `name`.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(AttrValue::as_str)
+        self.values.get(name).and_then(AttrValue::as_str)
     }
 
     /// Texts of the attribute `name`.
     pub(super) fn texts(&self, name: &str) -> Option<&[String]> {
-        self.0.get(name).and_then(AttrValue::as_strings)
+        self.values.get(name).and_then(AttrValue::as_strings)
     }
 
     /// Whole numbers of the attribute `name`.
     pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
-        self.0.get(name).and_then(AttrValue::to_i64s)
+        self.values.get(name).and_then(AttrValue::to_i64s)
     }
 }
 
@@ -315,6 +328,12 @@ impl Array {
     /// Entries of one row.
     pub(super) fn row_len(&self) -> usize {
         self.shape.iter().skip(1).product()
+    }
+
+    /// Take `[rows, 1]` as `[rows]`.
+    pub(super) fn flatten(mut self) -> Self {
+        self.shape.truncate(1);
+        self
     }
 
     /// Bytes of one entry.

@@ -1,16 +1,21 @@
 //! Cells in, cells out: every file format, read whole or in blocks of rows, and annotated copies.
 
 mod chunks;
+mod csv;
+mod format;
 mod h5ad;
 mod hdf5;
+mod loom;
+mod mtx;
 mod number;
 mod sparse;
+mod tenx;
 
 use std::path::Path;
 
 use crate::cells::Cells;
 use crate::{Error, Result};
-use hdf5::Hdf5File;
+use format::Format;
 
 /// What to read of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,8 +33,24 @@ pub struct ReadOptions {
 /// # Errors
 /// If the file is missing, of another kind, damaged, or lacks what `options` asks for.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Cells> {
-    if Hdf5File::recognise(path)? {
-        return h5ad::read(&Hdf5File::open(path)?, options);
+    let mut cells = match Format::of(path)? {
+        Format::H5ad(file) => return h5ad::read(&file, options),
+        Format::TenxVersion2(file) => tenx::read_version_2(&file, options)?,
+        Format::TenxVersion3(file) => tenx::read_version_3(&file, options)?,
+        Format::Loom(file) => loom::read(&file)?,
+        Format::TenxFolder => mtx::read(path)?,
+        Format::Table(delimiter) => csv::read(path, delimiter)?,
+    };
+    if options.use_raw {
+        let remedy = "read the matrix itself";
+        return Err(Error::input(path.display(), "an h5ad with raw", "no raw", remedy));
     }
-    Err(Error::input(path.display(), "an h5ad file", "something else", "convert it to h5ad"))
+    if let Some(layer) = &options.layer {
+        cells.x = cells.layers.remove(layer).ok_or_else(|| {
+            let names: Vec<&str> = cells.layers.keys().map(String::as_str).collect();
+            let found = format!("[{}]", names.join(", ")).replace(['\n', '\r'], " ");
+            Error::input(path.display(), format!("a layer {layer}"), found, "name one of these")
+        })?;
+    }
+    Ok(cells)
 }

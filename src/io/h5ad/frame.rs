@@ -1,7 +1,7 @@
 //! Tables of an h5ad (`obs`, `var`): every column encoding since anndata 0.5.
 
-use super::super::hdf5::{Array, Element, Hdf5File, Node, fixed_text};
-use super::super::number::{Number, convert_numbers};
+use super::super::hdf5::{Array, Element, Hdf5File, Node};
+use super::records::read_records;
 use crate::cells::{Column, Frame};
 use crate::{Error, Result};
 
@@ -77,8 +77,7 @@ fn read_column(file: &Hdf5File, frame: &str, name: &str) -> Result<Column> {
     if file.node(&key)? != Some(Node::Group) {
         let array = file.array(&key)?;
         let categories = format!("{frame}/__categories/{name}");
-        if array.number().is_ok_and(Number::is_integer)
-            && file.node(&categories)? == Some(Node::Array)
+        if file.attributes(&key)?.has("categories") && file.node(&categories)? == Some(Node::Array)
         {
             let ordered = file.attributes(&categories)?.integers("ordered") == Some(vec![1]);
             let categories = labels(&read_array(&file.array(&categories)?)?);
@@ -142,7 +141,7 @@ fn masked<T>(values: Vec<Option<T>>, hide: impl Fn(usize) -> bool) -> Vec<Option
 }
 
 /// Read a plain array of one dimension (a scalar counts as one entry).
-pub(super) fn read_array(array: &Array) -> Result<Column> {
+pub(in crate::io) fn read_array(array: &Array) -> Result<Column> {
     if array.shape.len() > 1 {
         let found = format!("{} dimensions", array.shape.len());
         return Err(Error::input(array.place(), "one value per row", found, "store it in obsm"));
@@ -166,7 +165,7 @@ pub(super) fn read_array(array: &Array) -> Result<Column> {
 }
 
 /// Build a categorical column, refusing codes that name no category.
-fn categorical(
+pub(super) fn categorical(
     key: &str,
     file: &Hdf5File,
     codes: Vec<i64>,
@@ -203,77 +202,5 @@ fn label(column: &Column, row: usize) -> Option<String> {
         Column::Float(values) if values[row].is_nan() => Some("nan".to_owned()),
         Column::Float(values) => Some(format!("{:?}", values[row])),
         other => other.text(row),
-    }
-}
-
-/// A table as an array of records (anndata 0.5 and 0.6): the first field is the index, and the
-/// categories of a column of codes lie in `uns`.
-fn read_records(file: &Hdf5File, key: &str) -> Result<Frame> {
-    let array = file.array(key)?;
-    let Element::Record(fields) = &array.element else {
-        return Err(Error::input(
-            array.place(),
-            "a table",
-            "a plain array",
-            "write it with anndata's write_h5ad",
-        ));
-    };
-    let raw = array.read_records()?;
-    let size = array.record_size();
-    let mut columns = Vec::new();
-    for field in fields {
-        let place = format!("{}/{}", array.place(), field.name);
-        let column = match (&field.element, field.count) {
-            (Element::FixedText(width), 1) if field.offset + width <= size => Column::Text(
-                raw.chunks_exact(size)
-                    .map(|record| Some(fixed_text(&record[field.offset..field.offset + width])))
-                    .collect(),
-            ),
-            (Element::Boolean, 1) if field.offset < size => Column::Boolean(
-                raw.chunks_exact(size).map(|record| Some(record[field.offset] != 0)).collect(),
-            ),
-            (Element::Number(number), 1) if field.offset + number.size() <= size => {
-                let cut =
-                    |record: &[u8]| record[field.offset..field.offset + number.size()].to_vec();
-                let bytes: Vec<u8> = raw.chunks_exact(size).flat_map(cut).collect();
-                numbers(*number, &bytes)
-            }
-            (other, _) => {
-                let found = format!("{other:?}").replace('\n', " ");
-                return Err(Error::input(place, "numbers or text", found, "drop the column"));
-            }
-        };
-        columns.push((field.name.clone(), column));
-    }
-    if columns.is_empty() {
-        return Err(Error::input(array.place(), "row names", "no columns", "write it again"));
-    }
-    let index = labels(&columns.remove(0).1);
-    for (name, column) in &mut columns {
-        let key = format!("uns/{name}_categories");
-        let Column::Integer(codes) = &*column else { continue };
-        if file.node(&key)? != Some(Node::Array) {
-            continue;
-        }
-        let categories = labels(&read_array(&file.array(&key)?)?);
-        let codes: Vec<i64> = codes.iter().map(|code| code.unwrap_or(-1)).collect();
-        // `obs` and `var` share the name in `uns`; the codes tell whose categories they are.
-        if codes.iter().all(|&code| (-1..categories.len() as i64).contains(&code)) {
-            *column = categorical(&key, file, codes, categories, false)?;
-        }
-    }
-    Ok(Frame { index, columns })
-}
-
-fn numbers(number: Number, bytes: &[u8]) -> Column {
-    let count = bytes.len() / number.size();
-    if number.is_integer() {
-        let mut values = vec![0i64; count];
-        convert_numbers(number, bytes, &mut values);
-        Column::Integer(values.into_iter().map(Some).collect())
-    } else {
-        let mut values = vec![0f64; count];
-        convert_numbers(number, bytes, &mut values);
-        Column::Float(values)
     }
 }

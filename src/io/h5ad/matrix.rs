@@ -172,7 +172,7 @@ impl StoredMatrix {
 }
 
 /// Read a dense array of one or two dimensions.
-pub(super) fn read_dense(array: &Array) -> Result<Dense> {
+pub(in crate::io) fn read_dense(array: &Array) -> Result<Dense> {
     let n_rows = array.shape.first().copied().unwrap_or(0);
     Ok(Dense { n_rows, n_cols: array.row_len(), values: array.read()? })
 }

@@ -2,6 +2,7 @@
 
 mod frame;
 mod matrix;
+mod records;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,10 @@ use super::hdf5::{Hdf5File, Node};
 use super::sparse::empty;
 use crate::cells::{Cells, CsrMatrix, Dense, Raw};
 use crate::{Error, Result};
+pub(super) use frame::read_array;
 use frame::read_frame;
-use matrix::{StoredMatrix, read_dense};
+use matrix::StoredMatrix;
+pub(super) use matrix::read_dense;
 
 /// Read a whole file: `X`, `obs`, `var`, `layers`, `raw` and the numeric arrays of `obsm` (tables
 /// and sparse matrices there stay in the file).
@@ -90,6 +93,9 @@ fn read_raw(file: &Hdf5File, n_obs: usize) -> Result<Option<Raw>> {
 
 fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
     let mut obsm = BTreeMap::new();
+    if file.node("obsm")? == Some(Node::Array) {
+        return records::read_record_arrays(&file.array("obsm")?, n_obs);
+    }
     for name in group_names(file, "obsm")? {
         let key = format!("obsm/{name}");
         if file.node(&key)? != Some(Node::Array) {
