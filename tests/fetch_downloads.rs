@@ -150,10 +150,11 @@ fn a_busy_server_is_asked_again_and_a_refusal_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("file");
     get(&downloader(3), &busy.url(), &target, Some(ABC)).unwrap();
-    for (status, word) in [(404, "404"), (401, "HF_TOKEN"), (403, "HF_TOKEN")] {
+    for status in [404, 401, 403] {
         let server = Server::start(move |_, _| Reply::new(status, "no"));
         let error = get(&downloader(5), &server.url(), &target, None).unwrap_err().to_string();
-        assert!(error.contains(word), "{error}");
+        assert!(error.contains(&format!("HTTP status {status}")), "{error}");
+        assert!(error.contains("pass a local file"), "{error}");
         assert_eq!(server.requests().len(), 1, "{status} is final");
     }
     let server = Server::start(|_, _| Reply::new(500, "no"));
@@ -299,4 +300,24 @@ fn a_repository_without_safetensors_is_refused() {
         fetch_backbone(&downloader(1), &address(&server, None), "a/b", folder.path(), false)
             .unwrap_err();
     assert!(error.to_string().contains("safetensors"), "{error}");
+}
+
+#[test]
+fn a_gated_backbone_says_what_opens_it() {
+    let server = Server::start(|_, _| Reply::new(401, "Access is restricted"));
+    let folder = tempfile::tempdir().unwrap();
+    let hub = address(&server, None);
+    let error = fetch_backbone(&downloader(3), &hub, "llama-3.2-1b", folder.path(), false);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("meta-llama/Llama-3.2-1B") && error.contains("HF_TOKEN"), "{error}");
+    assert!(!error.contains("blobs"), "the query is not shown: {error}");
+    assert!(names_in(folder.path()).is_empty());
+}
+
+#[test]
+fn without_a_name_the_known_backbones_are_listed() {
+    let run = Command::cargo_bin("screader").unwrap().args(["fetch", "backbone"]).output().unwrap();
+    let list = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(list.lines().count(), 9, "{list}");
+    assert!(list.contains("llama-2-13b") && list.contains("26.0 GB"), "{list}");
 }

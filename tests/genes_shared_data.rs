@@ -134,3 +134,37 @@ fn data_of_another_species_are_told() {
     let through = mouse.match_through(&human, &pairs, Species::Human, None);
     assert!(through.coverage.of(How::Ortholog) > 14_000, "{}", through.coverage);
 }
+
+#[test]
+fn real_data_sets_are_known_and_the_worm_is_not() {
+    let Some(folder) = tables() else { return };
+    let labelled = folder.join("../../dev/labelled");
+    let mouse = matcher(&read(
+        Species::Mouse,
+        &[folder.join("ncbi_gene_text_mouse.tsv.gz"), folder.join("genes_mus_musculus.csv.gz")],
+    ));
+    let check = |name: &str| {
+        let path = labelled.join(name);
+        let cells = screader::io::read(&path, &Default::default()).unwrap();
+        let matched = mouse.match_frame(&cells.var);
+        let coverage = matched.genes.coverage;
+        check_species(&path, &matched.names, Species::Mouse, &coverage).map(|()| coverage)
+    };
+    // Symbols, upper-cased symbols, Ensembl ids: the way by which most are found.
+    let expected = [
+        ("mouse_pancreas_endocrinogenesis.h5ad", How::Symbol, 0.94),
+        ("mouse_fetal_liver_gse87795.h5ad", How::CaseFolded, 0.93),
+        ("mouse_esc_scmerge.h5ad", How::Ensembl, 0.95),
+        ("mouse_liver_tms_5types.h5ad", How::Symbol, 1.0),
+    ];
+    for (name, how, share) in expected {
+        let coverage = check(name).unwrap();
+        assert!(coverage.share() >= share, "{name}: {coverage}");
+        assert!(2 * coverage.of(how) > coverage.total, "{name}: {coverage}");
+    }
+    for name in ["worm_l2_neurons.h5ad", "pbmc3k_counts.h5ad"] {
+        let error = check(name).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -327,3 +327,52 @@ fn ncbi_orthologs_pair_ids_through_the_records() {
     assert_eq!(Orthologs::read_by_id(&path, &human, &mouse).unwrap(), expected);
     assert_eq!(Orthologs::read_by_id(&path, &mouse, &human).unwrap(), expected);
 }
+
+/// One step of a generator (Knuth's MMIX), so that the damage is the same on every run.
+fn next(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize
+}
+
+#[test]
+fn damaged_files_are_read_or_refused_and_never_panic() {
+    let folder = folder();
+    let info = put(folder.path(), "info", GENE_INFO);
+    let table = "# screader gene descriptions: 1\n# species: human\ngene_id\tsymbol\tensembl\t\
+                 aliases\tretired\tsource\ttext\n7\tTP53\t\tP53|LFS1\t\town\tA\\nB\n";
+    let datasets = r#"[{"geneId": 7157, "symbol": "TP53", "taxId": 9606, "summary": ["x"]}]"#;
+    let whole = [GENE_INFO, SUMMARIES, HISTORY, table, datasets, "ACADM,Acadm\nCCL2,Ccl2\n"];
+    let mut state = 20_240_601;
+    let (mut read_well, mut refused) = (0, 0);
+    for round in 0..1_200 {
+        let mut bytes = whole[round % whole.len()].as_bytes().to_vec();
+        for _ in 0..=next(&mut state) % 4 {
+            let at = next(&mut state) % bytes.len();
+            match next(&mut state) % 4 {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] ^= 1 << (next(&mut state) % 8),
+                2 => bytes[at] = b"\t\n|\\{\"-\0"[next(&mut state) % 8],
+                _ => drop(bytes.splice(at..at, [0xc3, b'\t'])),
+            }
+        }
+        let path = folder.path().join("damaged");
+        std::fs::write(&path, &bytes).unwrap();
+        let mut records = GeneRecords::new(Species::Human);
+        let outcomes = [
+            records.read_all(&[&info, &path]).err(),
+            DescriptionTable::read(&path).err(),
+            Orthologs::read(&path).err(),
+        ];
+        for outcome in outcomes {
+            match outcome {
+                Some(error) => {
+                    refused += 1;
+                    assert_eq!(error.exit_code(), 2, "{error}");
+                    assert!(!error.to_string().contains('\n'), "{error}");
+                }
+                None => read_well += 1,
+            }
+        }
+    }
+    assert!(read_well > 100 && refused > 100, "{read_well} read, {refused} refused");
+}

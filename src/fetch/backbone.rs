@@ -14,8 +14,9 @@ use crate::{Error, Result};
 /// The hub.
 pub(super) const HUGGING_FACE: &str = "https://huggingface.co";
 
-const REMEDY: &str = "offline, copy the model's folder (config.json, tokenizer.json, *.safetensors) \
-                      here and pass its path as the backbone";
+const REMEDY: &str = "check the name; a gated model needs its licence accepted on its page and a \
+                      token in HF_TOKEN; offline, copy the model's folder (config.json, \
+                      tokenizer.json, *.safetensors) here and pass its path as the backbone";
 
 /// Where the hub is and how one is known there.
 #[derive(Debug, Clone)]

@@ -333,14 +333,7 @@ fn accepted(response: Response, url: &str, remedy: &str) -> std::result::Result<
     let again = status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || status.is_server_error();
-    let error = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => network(
-            url,
-            format!("HTTP status {status}"),
-            "accept the licence on the model's page and set HF_TOKEN to a token that may read it",
-        ),
-        _ => network(url, format!("HTTP status {status}"), remedy),
-    };
+    let error = network(url, format!("HTTP status {status}"), remedy);
     Err(Failure { again, unreachable: false, error })
 }
 

@@ -50,6 +50,8 @@ pub struct GeneMatch {
 pub struct FrameMatch {
     /// `index`, or the name of the column.
     pub column: String,
+    /// The names of that column, a row each.
+    pub names: Vec<String>,
     /// What became of each row of the frame.
     pub genes: GeneMatch,
     /// Every naming column that was tried, with how many genes it found.
@@ -242,27 +244,19 @@ impl GeneMatcher {
     /// Match the genes of a frame by its index and by every column that is known to name genes, and
     /// take the one that finds the most; on a tie the index, then the order of the file.
     pub fn match_frame(&self, var: &Frame) -> FrameMatch {
-        let index = self.match_names(&var.index);
-        let mut tried = vec![("index".to_string(), index.coverage.found())];
-        let mut best = ("index".to_string(), index);
-        for (name, column) in &var.columns {
-            if !NAMING_COLUMNS.contains(&name.to_ascii_lowercase().as_str()) {
-                continue;
-            }
-            if !matches!(column, Column::Text(_) | Column::Categorical { .. }) {
-                continue;
-            }
-            let names: Vec<String> =
-                (0..column.len()).map(|row| column.text(row).unwrap_or_default()).collect();
-            let matched = self.match_names(&names);
-            tried.push((name.clone(), matched.coverage.found()));
-            if matched.coverage.found() > best.1.coverage.found() {
-                best = (name.clone(), matched);
-            }
-        }
-        let (column, mut genes) = best;
-        genes.coverage.column = Some(column.clone());
-        FrameMatch { column, genes, tried }
+        best_column(var, |names| self.match_names(names))
+    }
+
+    /// As [`GeneMatcher::match_frame`] for the genes of another species, as
+    /// [`GeneMatcher::match_through`].
+    pub fn match_frame_through(
+        &self,
+        var: &Frame,
+        orthologs: &Orthologs,
+        query: Species,
+        query_genes: Option<&Self>,
+    ) -> FrameMatch {
+        best_column(var, |names| self.match_through(names, orthologs, query, query_genes))
     }
 
     fn look_up(&self, name: &str, case_first: bool) -> Verdict {
@@ -339,4 +333,27 @@ impl GeneMatcher {
             .collect();
         GeneMatch { rows, how, coverage }
     }
+}
+
+/// Match the index and every column that is known to name genes; the one that finds most wins.
+fn best_column(var: &Frame, match_names: impl Fn(&[String]) -> GeneMatch) -> FrameMatch {
+    let index = match_names(&var.index);
+    let mut tried = vec![("index".to_string(), index.coverage.found())];
+    let mut best = ("index".to_string(), var.index.clone(), index);
+    for (name, column) in &var.columns {
+        let is_text = matches!(column, Column::Text(_) | Column::Categorical { .. });
+        if !is_text || !NAMING_COLUMNS.contains(&name.to_ascii_lowercase().as_str()) {
+            continue;
+        }
+        let names: Vec<String> =
+            (0..column.len()).map(|row| column.text(row).unwrap_or_default()).collect();
+        let matched = match_names(&names);
+        tried.push((name.clone(), matched.coverage.found()));
+        if matched.coverage.found() > best.2.coverage.found() {
+            best = (name.clone(), names, matched);
+        }
+    }
+    let (column, names, mut genes) = best;
+    genes.coverage.column = Some(column.clone());
+    FrameMatch { column, names, genes, tried }
 }

@@ -1,7 +1,7 @@
 //! Text files, plain or gzip, told apart by their first bytes rather than by their name.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -23,14 +23,27 @@ pub(super) fn open_text(path: &Path) -> Result<Box<dyn BufRead>> {
 /// Read a whole text file, plain or gzip; a byte-order mark at its start is dropped.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, is a broken gzip, or is no UTF-8.
+/// [`Error::Io`] if it cannot be read; [`Error::Input`] if it is a broken gzip or no UTF-8.
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();
-    open_text(path)?.read_to_string(&mut text).map_err(Error::io(path, "read"))?;
+    open_text(path)?.read_to_string(&mut text).map_err(unreadable(path))?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_string(),
         None => text,
     })
+}
+
+/// Tell content that is no text, or no whole gzip, from a refusal of the operating system; meant
+/// for `map_err(unreadable(path))`.
+pub(super) fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |error| match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+            let remedy = "get the file again, or name another";
+            Error::input(path.display(), "UTF-8 text, plain or gzip", error, remedy)
+        }
+        _ => Error::io(&path, "read")(error),
+    }
 }
 
 /// Write a file as a whole or not at all: to a temporary file beside it, then renamed. A name that

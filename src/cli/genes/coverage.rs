@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::name_list::genes_of;
 use crate::Result;
-use crate::genes::{DescriptionTable, Orthologs, check_species};
+use crate::genes::{DescriptionTable, MINIMUM_SHARE, Orthologs, check_species};
 
 /// Report which genes of a data set a description table knows, and how.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub(super) struct CoverageArgs {
     /// Description table made by `screader genes build`.
     #[arg(long, value_name = "TABLE")]
     genes: PathBuf,
-    /// The data set, or a text file with a gene name a line.
+    /// The data set, or a .txt or .list file with a gene name a line.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// The data are of the other species (human for a mouse table): match through this table of
@@ -36,11 +36,11 @@ impl CoverageArgs {
         let matched = match &self.homologs {
             Some(path) => {
                 let pairs = Orthologs::read(path)?;
-                matcher.match_through(&var.index, &pairs, table.species.other(), None)
+                matcher.match_frame_through(&var, &pairs, table.species.other(), None)
             }
-            None => matcher.match_frame(&var).genes,
+            None => matcher.match_frame(&var),
         };
-        let coverage = matched.coverage;
+        let coverage = matched.genes.coverage;
         if self.json {
             let report = json!({
                 "species": table.species,
@@ -53,8 +53,8 @@ impl CoverageArgs {
             println!("{coverage}");
         }
         match self.homologs {
-            Some(_) => coverage.require(crate::genes::MINIMUM_SHARE, self.data.display()),
-            None => check_species(&self.data, &var.index, table.species, &coverage),
+            Some(_) => coverage.require(MINIMUM_SHARE, self.data.display()),
+            None => check_species(&self.data, &matched.names, table.species, &coverage),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::genes::clean::clean;
 use crate::genes::names::{GeneNames, is_ensembl_gene, strip_version};
 use crate::genes::record::{GeneRecord, GeneRecords};
 use crate::genes::species::Species;
-use crate::genes::text_file::{open_text, read_text};
+use crate::genes::text_file::{open_text, read_text, unreadable};
 use crate::{Error, Result};
 
 /// Read gene reports; those of other species are passed over.
@@ -47,7 +47,7 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
         }
     } else {
         for (at, line) in open_text(path)?.lines().enumerate() {
-            let line = line.map_err(Error::io(path, "read"))?;
+            let line = line.map_err(unreadable(path))?;
             let place = format!("{}: line {}", path.display(), at + 1);
             if line.trim().is_empty() {
                 continue;
@@ -63,7 +63,7 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
 /// Whether the file is one JSON document rather than one a line.
 fn is_one_document(path: &Path) -> Result<bool> {
     let mut first = String::new();
-    open_text(path)?.read_line(&mut first).map_err(Error::io(path, "read"))?;
+    open_text(path)?.read_line(&mut first).map_err(unreadable(path))?;
     let first = first.trim_start_matches('\u{feff}').trim();
     let whole = serde_json::from_str::<Value>(first).ok();
     Ok(whole.is_none_or(|value| value.is_array() || value.get("reports").is_some()))

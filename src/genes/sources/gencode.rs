@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::genes::names::{is_ensembl_gene, strip_version};
 use crate::genes::record::GeneRecords;
-use crate::genes::text_file::open_text;
+use crate::genes::text_file::{open_text, unreadable};
 use crate::{Error, Result};
 
 /// Give genes the Ensembl id of the only GENCODE gene with their symbol, and the GENCODE name of
@@ -16,7 +16,7 @@ pub(super) fn read(records: &mut GeneRecords, path: &Path) -> Result<()> {
     let mut names: HashMap<String, String> = HashMap::new();
     let mut ids: HashMap<String, Vec<String>> = HashMap::new();
     for (at, line) in open_text(path)?.lines().enumerate() {
-        let line = line.map_err(Error::io(path, "read"))?;
+        let line = line.map_err(unreadable(path))?;
         let mut fields = line.split([',', '\t']).map(str::trim);
         let (id, name) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
         if !is_ensembl_gene(id) {

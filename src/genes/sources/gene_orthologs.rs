@@ -8,7 +8,7 @@ use super::header::{Table, gene_id, required, words};
 use crate::genes::orthologs::Orthologs;
 use crate::genes::record::GeneRecords;
 use crate::genes::species::Species;
-use crate::genes::text_file::open_text;
+use crate::genes::text_file::{open_text, unreadable};
 use crate::{Error, Result};
 
 impl Orthologs {
@@ -18,7 +18,7 @@ impl Orthologs {
     /// [`Error::Io`] if it cannot be read.
     pub fn is_by_id(path: &Path) -> Result<bool> {
         let mut first = String::new();
-        open_text(path)?.read_line(&mut first).map_err(Error::io(path, "read"))?;
+        open_text(path)?.read_line(&mut first).map_err(unreadable(path))?;
         Ok(words(&first).iter().any(|word| word == "other_geneid"))
     }
 

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::genes::text_file::open_text;
+use crate::genes::text_file::{open_text, unreadable};
 use crate::{Error, Result};
 
 /// Lower-cased column names of a header line; NCBI's leading `#` is dropped, blanks are `_`.
@@ -35,7 +35,7 @@ impl<'a> Table<'a> {
     fn advance(&mut self) -> Result<bool> {
         self.line.clear();
         self.number += 1;
-        let read = self.lines.read_line(&mut self.line).map_err(Error::io(self.path, "read"))?;
+        let read = self.lines.read_line(&mut self.line).map_err(unreadable(self.path))?;
         while self.line.ends_with(['\n', '\r']) {
             self.line.pop();
         }

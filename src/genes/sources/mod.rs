@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::record::GeneRecords;
-use super::text_file::open_text;
+use super::text_file::{open_text, unreadable};
 use crate::{Error, Result};
 
 /// The kinds of file that genes are read from.
@@ -51,7 +51,7 @@ impl SourceKind {
     pub fn of(path: &Path) -> Result<Self> {
         let mut start = Vec::new();
         let mut file = open_text(path)?.take(1 << 16);
-        file.read_to_end(&mut start).map_err(Error::io(path, "read"))?;
+        file.read_to_end(&mut start).map_err(unreadable(path))?;
         let start = String::from_utf8_lossy(&start);
         let start = start.trim_start_matches('\u{feff}').trim_start();
         if start.starts_with(['{', '[']) {
