@@ -8,6 +8,9 @@ mod tissue;
 use std::fmt;
 use std::str::FromStr;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 pub use gene_table::{DemoGene, demo_genes};
@@ -15,7 +18,8 @@ pub use simulator::{Parameters, simulate, simulate_with};
 pub use tissue::{CELL_TYPES, DemoCellType, Programme};
 
 /// The species that the demo knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DemoSpecies {
     /// *Mus musculus*, with symbols of MGI.
     Mouse,
@@ -24,6 +28,14 @@ pub enum DemoSpecies {
 }
 
 impl DemoSpecies {
+    /// Name the species as it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mouse => "mouse",
+            Self::Human => "human",
+        }
+    }
+
     /// Return the description table of this species, as `screader genes build` lays it out.
     pub fn description_table(self) -> &'static str {
         match self {
@@ -35,10 +47,7 @@ impl DemoSpecies {
 
 impl fmt::Display for DemoSpecies {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Mouse => "mouse",
-            Self::Human => "human",
-        })
+        out.write_str(self.name())
     }
 }
 

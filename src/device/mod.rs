@@ -1,5 +1,6 @@
 //! Where the networks run: what was asked for with `--device`, and whether it is there.
 
+mod backend;
 mod memory;
 mod survey;
 
@@ -10,6 +11,8 @@ use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 
 use crate::{Error, Result};
 
+#[allow(unused_imports)] // for the verbs that run a network
+pub(crate) use backend::on_device;
 pub use memory::{Format, Plan};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};
 
@@ -115,8 +118,7 @@ fn require_cuda(found: &CudaFound, number: usize) -> Result<Device> {
     let place = format!("--device cuda:{number}");
     let other = "or use --device cpu";
     if !found.built {
-        let remedy = format!("install with `cargo install screader --features cuda`, {other}");
-        return Err(Error::input(place, "a build with CUDA", "a build without", remedy));
+        return Err(not_built(Device::Cuda(number)));
     }
     let driver: &CudaDriver = found.driver.as_ref().map_err(|reason| {
         let remedy = format!("install NVIDIA's driver, {other}");
@@ -140,8 +142,7 @@ fn require_vulkan(found: &VulkanFound, number: usize) -> Result<Device> {
     let place = format!("--device wgpu:{number}");
     let other = "or use --device cpu";
     if !found.built {
-        let remedy = format!("install with `cargo install screader --features wgpu`, {other}");
-        return Err(Error::input(place, "a build with wgpu", "a build without", remedy));
+        return Err(not_built(Device::Wgpu(number)));
     }
     let devices = found.devices.as_ref().map_err(|reason| {
         let remedy = format!("install a Vulkan driver, such as mesa-vulkan-drivers, {other}");
@@ -153,6 +154,15 @@ fn require_vulkan(found: &VulkanFound, number: usize) -> Result<Device> {
         return Err(Error::input(place, format!("device {number}"), found, remedy));
     }
     Ok(Device::Wgpu(number))
+}
+
+/// Say that this build lacks the backend of `device`.
+pub(crate) fn not_built(device: Device) -> Error {
+    let feature = if matches!(device, Device::Cuda(_)) { "cuda" } else { "wgpu" };
+    let remedy =
+        format!("install with `cargo install screader --features {feature}`, or use --device cpu");
+    let expected = format!("a build with the feature {feature}");
+    Error::input(format!("--device {device}"), expected, "a build without", remedy)
 }
 
 /// The first graphics card: software Vulkan is slower than the processor's own backend.
