@@ -4,6 +4,7 @@
 ///
 /// In the expression, `B` is the backend and `handle` its device. The expression must be a
 /// [`Result`](crate::Result); so is the value of the macro, an error if the build lacks the backend.
+#[allow(unused_macros)] // for the verbs that run a network
 macro_rules! on_device {
     ($device:expr, $backend:ident, $handle:ident => $body:expr) => {
         match $device {
