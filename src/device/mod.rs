@@ -1,7 +1,7 @@
 //! Where the networks run: what was asked for with `--device`, and whether it is there.
 
+mod backend;
 mod memory;
-mod run;
 mod survey;
 
 use std::fmt;
@@ -11,10 +11,7 @@ use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 
 use crate::{Error, Result};
 
-pub(crate) use run::on_device;
-#[cfg(feature = "wgpu")]
-pub(crate) use run::vulkan_device;
-
+pub(crate) use backend::on_device;
 pub use memory::{Format, Plan};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};
 
@@ -120,8 +117,7 @@ fn require_cuda(found: &CudaFound, number: usize) -> Result<Device> {
     let place = format!("--device cuda:{number}");
     let other = "or use --device cpu";
     if !found.built {
-        let remedy = format!("install with `cargo install screader --features cuda`, {other}");
-        return Err(Error::input(place, "a build with CUDA", "a build without", remedy));
+        return Err(not_built(Device::Cuda(number)));
     }
     let driver: &CudaDriver = found.driver.as_ref().map_err(|reason| {
         let remedy = format!("install NVIDIA's driver, {other}");
@@ -145,8 +141,7 @@ fn require_vulkan(found: &VulkanFound, number: usize) -> Result<Device> {
     let place = format!("--device wgpu:{number}");
     let other = "or use --device cpu";
     if !found.built {
-        let remedy = format!("install with `cargo install screader --features wgpu`, {other}");
-        return Err(Error::input(place, "a build with wgpu", "a build without", remedy));
+        return Err(not_built(Device::Wgpu(number)));
     }
     let devices = found.devices.as_ref().map_err(|reason| {
         let remedy = format!("install a Vulkan driver, such as mesa-vulkan-drivers, {other}");
@@ -158,6 +153,15 @@ fn require_vulkan(found: &VulkanFound, number: usize) -> Result<Device> {
         return Err(Error::input(place, format!("device {number}"), found, remedy));
     }
     Ok(Device::Wgpu(number))
+}
+
+/// Say that this build lacks the backend of `device`.
+pub(crate) fn not_built(device: Device) -> Error {
+    let feature = if matches!(device, Device::Cuda(_)) { "cuda" } else { "wgpu" };
+    let remedy =
+        format!("install with `cargo install screader --features {feature}`, or use --device cpu");
+    let expected = format!("a build with the feature {feature}");
+    Error::input(format!("--device {device}"), expected, "a build without", remedy)
 }
 
 /// The first graphics card: software Vulkan is slower than the processor's own backend.
