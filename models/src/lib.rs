@@ -2,5 +2,7 @@
 
 mod error;
 pub mod llama;
+pub mod llama2c;
+pub mod tokenizer;
 
 pub use error::{Error, Result};
