@@ -6,12 +6,14 @@
 //! beside the plain operation in the same module, and a test asserts that the two agree:
 //!
 //! - [`norm`], [`rotary`], [`swiglu`], [`attention`] run on any burn backend.
+//! - [`host`] runs a whole decoder on CPU cores, one cell a task, as the twin of those four.
 //!
 //! Kernels written for GPUs in CubeCL come beside the plain operations here as well, behind the features
 //! `wgpu` and `cuda`; this is the only crate of the workspace that may name cubecl or use `unsafe`.
 
 pub mod attention;
 pub mod driver;
+pub mod host;
 pub mod norm;
 pub mod rotary;
 pub mod swiglu;

@@ -5,6 +5,7 @@ pub mod annotator;
 pub mod bert;
 mod error;
 pub mod llama;
+pub mod llama2c;
 pub mod mlp;
 pub mod reader;
 pub mod tokenizer;

@@ -10,10 +10,11 @@ mod config;
 mod decoder;
 mod embeddings;
 mod fingerprint;
+mod host;
 mod model;
 mod random;
 mod weights;
 
 pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
-pub use model::{Llama, Saved, load_output_head};
+pub use model::{Kernels, Llama, Saved, load_output_head};

@@ -1,5 +1,6 @@
 //! The frozen LLaMA that users hold.
 
+use std::any::TypeId;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -8,21 +9,70 @@ use super::batch::Batch;
 use super::config::LlamaConfig;
 use super::decoder::{Decoder, SavedDecoder};
 use super::embeddings::TokenEmbeddings;
+use super::host::{HostDecoder, SavedHost};
 use super::random::RandomWeights;
-use super::weights::{Source, output_head};
+use super::weights::{LayerWeights, Source, output_head};
 use crate::Result;
+
+/// Which kernels run the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Burn's operations, on the backend's device.
+    Plain,
+    /// The decoder in host memory, on all CPU cores, with `f32` weights.
+    Host,
+}
+
+impl Kernels {
+    /// Give the faster ones for a backend: `Host` on the CPU backend, `Plain` on the others.
+    pub fn for_backend<B: Backend>() -> Self {
+        let on_cpu = TypeId::of::<B>() == TypeId::of::<burn::backend::Flex>();
+        if on_cpu { Self::Host } else { Self::Plain }
+    }
+}
 
 /// A frozen LLaMA on a device.
 pub struct Llama<B: Backend> {
     config: LlamaConfig,
     embeddings: TokenEmbeddings,
-    decoder: Decoder<B>,
+    decoder: AnyDecoder<B>,
     device: B::Device,
+}
+
+enum AnyDecoder<B: Backend> {
+    Plain(Decoder<B>),
+    Host(HostDecoder),
 }
 
 /// What [`Llama::forward_save`] keeps for [`Llama::backward_input`]: every activation that the gradient
 /// needs, and no attention map.
-pub struct Saved<B: Backend>(SavedDecoder<B>);
+pub struct Saved<B: Backend>(AnySaved<B>);
+
+enum AnySaved<B: Backend> {
+    Plain(SavedDecoder<B>),
+    Host(SavedHost),
+}
+
+impl<B: Backend> AnyDecoder<B> {
+    fn new(
+        kernels: Kernels,
+        config: &LlamaConfig,
+        final_norm: Vec<f32>,
+        device: &B::Device,
+    ) -> Self {
+        match kernels {
+            Kernels::Plain => Self::Plain(Decoder::new(config, final_norm, device)),
+            Kernels::Host => Self::Host(HostDecoder::new(config, final_norm)),
+        }
+    }
+
+    fn push(&mut self, layer: LayerWeights) {
+        match self {
+            Self::Plain(decoder) => decoder.push(layer),
+            Self::Host(decoder) => decoder.push(layer),
+        }
+    }
+}
 
 impl<B: Backend> Llama<B> {
     /// Load a Hugging Face folder: `config.json` and one safetensors file or shards with their index.
@@ -46,9 +96,22 @@ impl<B: Backend> Llama<B> {
         device: &B::Device,
         on_layer: &dyn Fn(usize, usize),
     ) -> Result<Self> {
+        Self::load_with_kernels(folder, device, Kernels::for_backend::<B>(), on_layer)
+    }
+
+    /// Load as [`Self::load_with_progress`] does, with the kernels of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_kernels(
+        folder: &Path,
+        device: &B::Device,
+        kernels: Kernels,
+        on_layer: &dyn Fn(usize, usize),
+    ) -> Result<Self> {
         let config = LlamaConfig::load(folder)?;
         let source = Source::open(folder, &config)?;
-        Self::build(config, source, folder.to_path_buf(), 0, device, on_layer)
+        Self::build(config, source, folder.to_path_buf(), 0, device, kernels, on_layer)
     }
 
     /// Make a LLaMA of seeded random weights: a control, not a language model.
@@ -56,8 +119,18 @@ impl<B: Backend> Llama<B> {
     /// Nearly normal weights of deviation `1/sqrt(inputs)`, unit norms and zero biases; the same seed
     /// gives the same bytes on every machine.
     pub fn random(config: &LlamaConfig, seed: u64, device: &B::Device) -> Self {
-        let source = Source::Seed(RandomWeights::new(seed));
-        match Self::build(config.clone(), source, PathBuf::new(), seed, device, &|_, _| {}) {
+        Self::random_with_kernels(config, seed, device, Kernels::for_backend::<B>())
+    }
+
+    /// Make a LLaMA as [`Self::random`] does, with the kernels of the caller's choice.
+    pub fn random_with_kernels(
+        config: &LlamaConfig,
+        seed: u64,
+        device: &B::Device,
+        kernels: Kernels,
+    ) -> Self {
+        let (source, folder) = (Source::Seed(RandomWeights::new(seed)), PathBuf::new());
+        match Self::build(config.clone(), source, folder, seed, device, kernels, &|_, _| {}) {
             Ok(llama) => llama,
             Err(error) => unreachable!("a seed reads no file: {error}"),
         }
@@ -69,9 +142,11 @@ impl<B: Backend> Llama<B> {
         folder: PathBuf,
         seed: u64,
         device: &B::Device,
+        kernels: Kernels,
         on_layer: &dyn Fn(usize, usize),
     ) -> Result<Self> {
-        let mut decoder = Decoder::new(&config, source.final_norm(&config)?, device);
+        let final_norm = source.final_norm(&config)?;
+        let mut decoder = AnyDecoder::new(kernels, &config, final_norm, device);
         for index in 0..config.num_hidden_layers {
             decoder.push(source.layer(&config, index)?);
             on_layer(index + 1, config.num_hidden_layers);
@@ -104,7 +179,10 @@ impl<B: Backend> Llama<B> {
     /// When `lengths` is not one number in `1..=tokens` a cell, as burn does for shapes that disagree.
     pub fn forward(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> Tensor<B, 2> {
         let batch = Batch::new(x0.dims(), lengths);
-        self.decoder.forward(x0, &batch)
+        match &self.decoder {
+            AnyDecoder::Plain(decoder) => decoder.forward(x0, &batch),
+            AnyDecoder::Host(decoder) => decoder.forward(x0, &batch, false).0,
+        }
     }
 
     /// Run the decoder as [`Self::forward`] does and keep what [`Self::backward_input`] needs.
@@ -113,15 +191,34 @@ impl<B: Backend> Llama<B> {
     /// As [`Self::forward`].
     pub fn forward_save(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> (Tensor<B, 2>, Saved<B>) {
         let batch = Batch::new(x0.dims(), lengths);
-        let (h_cls, saved) = self.decoder.forward_save(x0, &batch);
-        (h_cls, Saved(saved))
+        match &self.decoder {
+            AnyDecoder::Plain(decoder) => {
+                let (h_cls, saved) = decoder.forward_save(x0, &batch);
+                (h_cls, Saved(AnySaved::Plain(saved)))
+            }
+            AnyDecoder::Host(decoder) => {
+                let (h_cls, saved) = decoder.forward(x0, &batch, true);
+                (h_cls, Saved(AnySaved::Host(saved)))
+            }
+        }
     }
 
     /// Carry a gradient `[cells, hidden]` of the output back to the inputs, `[cells, tokens, hidden]`.
     ///
     /// Pads get zero. No weight gradient is computed.
+    ///
+    /// # Panics
+    /// When `saved` comes from another LLaMA, of other kernels or shape.
     pub fn backward_input(&self, g_cls: Tensor<B, 2>, saved: Saved<B>) -> Tensor<B, 3> {
-        self.decoder.backward_input(g_cls, saved.0)
+        match (&self.decoder, saved.0) {
+            (AnyDecoder::Plain(decoder), AnySaved::Plain(saved)) => {
+                decoder.backward_input(g_cls, saved)
+            }
+            (AnyDecoder::Host(decoder), AnySaved::Host(saved)) => {
+                decoder.backward_input(g_cls, saved)
+            }
+            _ => unreachable!("saved by a LLaMA of other kernels"),
+        }
     }
 
     /// Give the residual stream as transformers' `output_hidden_states` does: the inputs, then the output
@@ -131,7 +228,10 @@ impl<B: Backend> Llama<B> {
     /// As [`Self::forward`].
     pub fn hidden_states(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> Vec<Tensor<B, 3>> {
         let batch = Batch::new(x0.dims(), lengths);
-        self.decoder.hidden_states(x0, &batch)
+        match &self.decoder {
+            AnyDecoder::Plain(decoder) => decoder.hidden_states(x0, &batch),
+            AnyDecoder::Host(decoder) => decoder.hidden_states(x0, &batch),
+        }
     }
 }
 

@@ -1,0 +1,231 @@
+//! Causal grouped-query attention of one cell, blocked over query rows; twin of [`crate::attention`].
+
+use rayon::prelude::*;
+
+use super::product::{Into, Matrix, product};
+use super::vector::{dot, softmax, softmax_again, softmax_backward, vectorised};
+
+/// Query rows of one block: its part of the map stays in the second-level cache.
+const BLOCK_ROWS: usize = 64;
+
+/// Tokens, head width and the number of query heads that share a key head.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) tokens: usize,
+    pub(crate) width: usize,
+    pub(crate) group: usize,
+}
+
+impl Shape {
+    fn keys(&self) -> usize {
+        self.tokens * self.width
+    }
+
+    fn queries(&self) -> usize {
+        self.group * self.keys()
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
+        let tokens = self.tokens;
+        (0..tokens).step_by(BLOCK_ROWS).map(move |start| (start, (start + BLOCK_ROWS).min(tokens)))
+    }
+}
+
+/// Mix values: `q`, `output` `[heads, tokens, width]`, `k`, `v` `[kv_heads, tokens, width]`, `q` scaled.
+///
+/// `log_normalisers` is `[heads, tokens]`.
+pub(crate) fn causal(
+    output: &mut [f32],
+    log_normalisers: &mut [f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: Shape,
+) {
+    let Shape { tokens, width, group } = shape;
+    output
+        .par_chunks_mut(shape.queries())
+        .zip(log_normalisers.par_chunks_mut(group * tokens))
+        .zip(q.par_chunks(shape.queries()))
+        .zip(k.par_chunks(shape.keys()).zip(v.par_chunks(shape.keys())))
+        .for_each(|(((output, log_normalisers), q), (k, v))| {
+            let mut map = vec![0.0; BLOCK_ROWS * tokens];
+            for head in 0..group {
+                let base = head * tokens;
+                for (start, end) in shape.blocks() {
+                    let rows = end - start;
+                    let map = &mut map[..rows * end];
+                    let span = (base + start) * width..(base + end) * width;
+                    let q = Matrix::new(&q[span.clone()], rows, width);
+                    let k = Matrix::new(k, end, width);
+                    product(map, q, k.transposed(), Into::Replace);
+                    let normalisers = &mut log_normalisers[base + start..base + end];
+                    vectorised(|| {
+                        for (row, normaliser) in normalisers.iter_mut().enumerate() {
+                            let row_weights = &mut map[row * end..(row + 1) * end];
+                            let (seen, hidden) = row_weights.split_at_mut(start + row + 1);
+                            *normaliser = softmax(seen);
+                            hidden.fill(0.0);
+                        }
+                    });
+                    let map = Matrix::new(map, rows, end);
+                    product(&mut output[span], map, Matrix::new(v, end, width), Into::Replace);
+                }
+            }
+        });
+}
+
+/// The gradients of queries, keys and values, laid out as these are.
+pub(crate) struct Gradients {
+    pub(crate) q: Vec<f32>,
+    pub(crate) k: Vec<f32>,
+    pub(crate) v: Vec<f32>,
+}
+
+/// What [`causal`] was given and gave.
+pub(crate) struct Kept<'a> {
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) output: &'a [f32],
+    pub(crate) log_normalisers: &'a [f32],
+}
+
+/// Carry a gradient `g` `[heads, tokens, width]` of [`causal`]'s output to its inputs.
+pub(crate) fn causal_backward(g: &[f32], kept: Kept, shape: Shape) -> Gradients {
+    let Shape { tokens, group, .. } = shape;
+    let mut gradients = Gradients {
+        q: vec![0.0; kept.q.len()],
+        k: vec![0.0; kept.k.len()],
+        v: vec![0.0; kept.v.len()],
+    };
+    let heads = gradients
+        .q
+        .par_chunks_mut(shape.queries())
+        .zip(gradients.k.par_chunks_mut(shape.keys()))
+        .zip(gradients.v.par_chunks_mut(shape.keys()))
+        .enumerate();
+    heads.for_each(|(head, ((g_q, g_k), g_v))| {
+        let queries = head * shape.queries()..(head + 1) * shape.queries();
+        let keys = head * shape.keys()..(head + 1) * shape.keys();
+        let rows = head * group * tokens..(head + 1) * group * tokens;
+        let kept = Kept {
+            q: &kept.q[queries.clone()],
+            k: &kept.k[keys.clone()],
+            v: &kept.v[keys],
+            output: &kept.output[queries.clone()],
+            log_normalisers: &kept.log_normalisers[rows],
+        };
+        key_head_backward(g_q, g_k, g_v, &g[queries], kept, shape);
+    });
+    gradients
+}
+
+fn key_head_backward(
+    g_q: &mut [f32],
+    g_k: &mut [f32],
+    g_v: &mut [f32],
+    g: &[f32],
+    kept: Kept,
+    shape: Shape,
+) {
+    let Shape { tokens, width, group } = shape;
+    let mut map = vec![0.0; BLOCK_ROWS * tokens];
+    let mut g_map = vec![0.0; BLOCK_ROWS * tokens];
+    for head in 0..group {
+        let base = head * tokens;
+        for (start, end) in shape.blocks() {
+            let rows = end - start;
+            let (map, g_map) = (&mut map[..rows * end], &mut g_map[..rows * end]);
+            let span = (base + start) * width..(base + end) * width;
+            let q = Matrix::new(&kept.q[span.clone()], rows, width);
+            let g_rows = &g[span.clone()];
+            let g = Matrix::new(g_rows, rows, width);
+            let (k, v) = (Matrix::new(kept.k, end, width), Matrix::new(kept.v, end, width));
+            product(map, q, k.transposed(), Into::Replace);
+            product(g_map, g, v.transposed(), Into::Replace);
+            let output = &kept.output[span.clone()];
+            let normalisers = &kept.log_normalisers[base + start..base + end];
+            vectorised(|| {
+                for (row, normaliser) in normalisers.iter().enumerate() {
+                    let span = row * end..(row + 1) * end;
+                    let (weights, hidden) = map[span.clone()].split_at_mut(start + row + 1);
+                    let (g_weights, g_hidden) = g_map[span].split_at_mut(start + row + 1);
+                    let own = row * width..(row + 1) * width;
+                    let pull = dot(&g_rows[own.clone()], &output[own]);
+                    softmax_again(weights, *normaliser);
+                    softmax_backward(g_weights, weights, pull);
+                    hidden.fill(0.0);
+                    g_hidden.fill(0.0);
+                }
+            });
+            let (map, g_map) = (Matrix::new(map, rows, end), Matrix::new(g_map, rows, end));
+            product(&mut g_q[span], g_map, k, Into::Replace);
+            product(&mut g_k[..end * width], g_map.transposed(), q, Into::Add);
+            product(&mut g_v[..end * width], map.transposed(), g, Into::Add);
+        }
+    }
+}
+
+/// Mix values for the last token alone: `q`, `output` `[heads, width]`, `weights` `[heads, tokens]`.
+pub(crate) fn last(
+    output: &mut [f32],
+    weights: &mut [f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: Shape,
+) {
+    let Shape { tokens, width, group } = shape;
+    let rows = output.chunks_exact_mut(group * width).zip(q.chunks_exact(group * width));
+    let keys = k.chunks_exact(shape.keys()).zip(v.chunks_exact(shape.keys()));
+    for (((output, q), weights), (k, v)) in
+        rows.zip(weights.chunks_exact_mut(group * tokens)).zip(keys)
+    {
+        let (q, k) = (Matrix::new(q, group, width), Matrix::new(k, tokens, width));
+        product(weights, q, k.transposed(), Into::Replace);
+        vectorised(|| weights.chunks_exact_mut(tokens).for_each(|row| _ = softmax(row)));
+        let map = Matrix::new(weights, group, tokens);
+        product(output, map, Matrix::new(v, tokens, width), Into::Replace);
+    }
+}
+
+/// Carry a gradient `g` `[heads, width]` of [`last`]'s output to its inputs.
+pub(crate) fn last_backward(
+    g: &[f32],
+    weights: &[f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: Shape,
+) -> Gradients {
+    let Shape { tokens, width, group } = shape;
+    let mut gradients =
+        Gradients { q: vec![0.0; q.len()], k: vec![0.0; k.len()], v: vec![0.0; v.len()] };
+    let mut g_map = vec![0.0; group * tokens];
+    for head in 0..k.len() / shape.keys() {
+        let own = head * group * width..(head + 1) * group * width;
+        let keys = head * shape.keys()..(head + 1) * shape.keys();
+        let map_rows = &weights[head * group * tokens..(head + 1) * group * tokens];
+        let g = Matrix::new(&g[own.clone()], group, width);
+        let map = Matrix::new(map_rows, group, tokens);
+        product(&mut gradients.v[keys.clone()], map.transposed(), g, Into::Replace);
+        product(
+            &mut g_map,
+            g,
+            Matrix::new(&v[keys.clone()], tokens, width).transposed(),
+            Into::Replace,
+        );
+        vectorised(|| {
+            for (g, weights) in g_map.chunks_exact_mut(tokens).zip(map_rows.chunks_exact(tokens)) {
+                softmax_backward(g, weights, dot(g, weights));
+            }
+        });
+        let g_map = Matrix::new(&g_map, group, tokens);
+        let k = Matrix::new(&k[keys.clone()], tokens, width);
+        product(&mut gradients.q[own.clone()], g_map, k, Into::Replace);
+        let q = Matrix::new(&q[own], group, width);
+        product(&mut gradients.k[keys], g_map.transposed(), q, Into::Replace);
+    }
+    gradients
+}

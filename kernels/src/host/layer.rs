@@ -1,0 +1,297 @@
+//! One decoder layer over the tokens of one cell, and its input gradient.
+
+use super::attention::{self, Gradients, Kept, Shape};
+use super::decoder::Dimensions;
+use super::product::{Into, Matrix, product};
+use super::rotary::{Heads, Rotations, Turn, gather, scatter};
+use super::vector;
+
+/// A frozen affine map: `weight` row-major `[outputs, inputs]`, `bias` `[outputs]` or nothing.
+pub struct Affine {
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Affine {
+    /// Stack maps of the same input: their outputs follow one another.
+    ///
+    /// # Panics
+    /// When a weight is not a whole number of rows of `inputs`, or only some parts have a bias.
+    pub fn stack(parts: Vec<(Vec<f32>, Option<Vec<f32>>)>, inputs: usize) -> Self {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for (part_weight, part_bias) in parts {
+            assert_eq!(part_weight.len() % inputs, 0, "whole rows");
+            weight.extend(part_weight);
+            bias.extend(part_bias.unwrap_or_default());
+        }
+        let outputs = weight.len() / inputs;
+        assert!(bias.is_empty() || bias.len() == outputs, "a bias a row, or none");
+        Self { weight, bias: (!bias.is_empty()).then_some(bias), inputs, outputs }
+    }
+
+    /// Apply the outputs in `range` to the rows of `x`.
+    fn part(&self, x: &[f32], range: std::ops::Range<usize>) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let weight = &self.weight[range.start * self.inputs..range.end * self.inputs];
+        let weight = Matrix::new(weight, range.len(), self.inputs);
+        let mut y = vec![0.0; rows * range.len()];
+        product(&mut y, Matrix::new(x, rows, self.inputs), weight.transposed(), Into::Replace);
+        if let Some(bias) = &self.bias {
+            vector::add_bias(&mut y, &bias[range]);
+        }
+        y
+    }
+
+    fn forward(&self, x: &[f32]) -> Vec<f32> {
+        self.part(x, 0..self.outputs)
+    }
+
+    fn add_forward(&self, y: &mut [f32], x: &[f32]) {
+        let rows = x.len() / self.inputs;
+        let weight = Matrix::new(&self.weight, self.outputs, self.inputs);
+        product(y, Matrix::new(x, rows, self.inputs), weight.transposed(), Into::Add);
+        if let Some(bias) = &self.bias {
+            vector::add_bias(y, bias);
+        }
+    }
+
+    /// Carry the gradient of the outputs in `range` to the input.
+    fn part_backward(&self, g: &[f32], range: std::ops::Range<usize>) -> Vec<f32> {
+        let rows = g.len() / range.len();
+        let weight = &self.weight[range.start * self.inputs..range.end * self.inputs];
+        let mut g_x = vec![0.0; rows * self.inputs];
+        let g = Matrix::new(g, rows, range.len());
+        product(&mut g_x, g, Matrix::new(weight, range.len(), self.inputs), Into::Replace);
+        g_x
+    }
+
+    fn backward(&self, g: &[f32]) -> Vec<f32> {
+        self.part_backward(g, 0..self.outputs)
+    }
+}
+
+/// The weights of one layer.
+pub struct Layer {
+    /// Weight of the norm before attention, `[hidden]`.
+    pub input_norm: Vec<f32>,
+    /// Queries, then keys, then values, `[(heads + 2 · kv_heads) · head_dim, hidden]`.
+    pub query_key_value: Affine,
+    /// The map out of attention, `[hidden, heads · head_dim]`.
+    pub output: Affine,
+    /// Weight of the norm before the MLP, `[hidden]`.
+    pub attention_norm: Vec<f32>,
+    /// Gates, then ups, `[2 · intermediate, hidden]`.
+    pub gate_up: Affine,
+    /// The map out of the MLP, `[hidden, intermediate]`.
+    pub down: Affine,
+}
+
+/// What one layer keeps of one cell.
+pub(crate) struct SavedLayer {
+    input: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// Mixed values `[heads, tokens, width]` of every token, or `[heads, width]` of the last.
+    mixed: Vec<f32>,
+    /// Normalisers of every row of the map, or the one row of the last token.
+    map: Vec<f32>,
+    middle: Vec<f32>,
+    gate_up: Vec<f32>,
+}
+
+impl Layer {
+    /// Run the layer on every token: `x` `[tokens, hidden]`.
+    pub(crate) fn forward(
+        &self,
+        x: Vec<f32>,
+        dimensions: &Dimensions,
+        rotations: &Rotations,
+    ) -> (Vec<f32>, SavedLayer) {
+        let tokens = x.len() / dimensions.hidden;
+        let normed = self.normed(&x, &self.input_norm, dimensions);
+        let rows = self.query_key_value.forward(&normed);
+        let [queries, keys, values] = dimensions.heads_in_rows();
+        let (mut q, scale) = (vec![0.0; tokens * dimensions.query_width()], dimensions.scale());
+        let mut k = vec![0.0; tokens * dimensions.key_width()];
+        let mut v = vec![0.0; k.len()];
+        vector::vectorised(|| {
+            gather(&mut q, &rows, tokens, queries, |to, from, token| {
+                rotations.turn(to, from, token, Turn::Forward, scale);
+            });
+            gather(&mut k, &rows, tokens, keys, |to, from, token| {
+                rotations.turn(to, from, token, Turn::Forward, 1.0);
+            });
+            gather(&mut v, &rows, tokens, values, |to, from, _| to.copy_from_slice(from));
+        });
+        let mut mixed = vec![0.0; q.len()];
+        let mut map = vec![0.0; tokens * dimensions.heads];
+        attention::causal(&mut mixed, &mut map, &q, &k, &v, dimensions.shape(tokens));
+        let mut mixed_rows = vec![0.0; q.len()];
+        let heads = Heads { row: dimensions.query_width(), ..queries };
+        scatter(&mut mixed_rows, &mixed, tokens, heads, |to, from, _| to.copy_from_slice(from));
+        let mut middle = x.clone();
+        self.output.add_forward(&mut middle, &mixed_rows);
+        let (output, gate_up) = self.mlp(&middle, dimensions);
+        (output, SavedLayer { input: x, q, k, v, mixed, map, middle, gate_up })
+    }
+
+    /// Carry a gradient `[tokens, hidden]` from the output of [`Self::forward`] to its input.
+    pub(crate) fn backward(
+        &self,
+        g: Vec<f32>,
+        saved: SavedLayer,
+        dimensions: &Dimensions,
+        rotations: &Rotations,
+    ) -> Vec<f32> {
+        let tokens = g.len() / dimensions.hidden;
+        let SavedLayer { input, q, k, v, mixed, map, middle, gate_up } = saved;
+        let mut g = self.mlp_backward(g, &middle, gate_up, dimensions);
+        let [queries, keys, values] = dimensions.heads_in_rows();
+        let g_rows = self.output.backward(&g);
+        let mut g_mixed = vec![0.0; q.len()];
+        let heads = Heads { row: dimensions.query_width(), ..queries };
+        gather(&mut g_mixed, &g_rows, tokens, heads, |to, from, _| to.copy_from_slice(from));
+        let kept = Kept { q: &q, k: &k, v: &v, output: &mixed, log_normalisers: &map };
+        let gradients = attention::causal_backward(&g_mixed, kept, dimensions.shape(tokens));
+        let mut g_rows = vec![0.0; tokens * queries.row];
+        let scale = dimensions.scale();
+        vector::vectorised(|| {
+            scatter(&mut g_rows, &gradients.q, tokens, queries, |to, from, token| {
+                rotations.turn(to, from, token, Turn::Back, scale);
+            });
+            scatter(&mut g_rows, &gradients.k, tokens, keys, |to, from, token| {
+                rotations.turn(to, from, token, Turn::Back, 1.0);
+            });
+            scatter(&mut g_rows, &gradients.v, tokens, values, |to, from, _| {
+                to.copy_from_slice(from);
+            });
+        });
+        let g_normed = self.query_key_value.backward(&g_rows);
+        self.add_norm_backward(&mut g, &g_normed, &input, &self.input_norm, dimensions);
+        g
+    }
+
+    /// Run the layer for the last token alone, which needs the keys and values of all: gives `[hidden]`.
+    pub(crate) fn forward_last(
+        &self,
+        x: Vec<f32>,
+        dimensions: &Dimensions,
+        rotations: &Rotations,
+    ) -> (Vec<f32>, SavedLayer) {
+        let tokens = x.len() / dimensions.hidden;
+        let normed = self.normed(&x, &self.input_norm, dimensions);
+        let last = (tokens - 1) * dimensions.hidden;
+        let query_width = dimensions.query_width();
+        let q_row = self.query_key_value.part(&normed[last..], 0..query_width);
+        let rows = self.query_key_value.part(&normed, query_width..self.query_key_value.outputs);
+        let [_, keys, values] = dimensions.heads_in_rows();
+        let mut q = vec![0.0; query_width];
+        let width = dimensions.head_dim;
+        for (to, from) in q.chunks_exact_mut(width).zip(q_row.chunks_exact(width)) {
+            rotations.turn(to, from, tokens - 1, Turn::Forward, dimensions.scale());
+        }
+        let mut k = vec![0.0; tokens * dimensions.key_width()];
+        let mut v = vec![0.0; k.len()];
+        let [keys, values] = [keys, values].map(|heads| heads.without(query_width));
+        gather(&mut k, &rows, tokens, keys, |to, from, token| {
+            rotations.turn(to, from, token, Turn::Forward, 1.0);
+        });
+        gather(&mut v, &rows, tokens, values, |to, from, _| to.copy_from_slice(from));
+        let mut mixed = vec![0.0; query_width];
+        let mut map = vec![0.0; dimensions.heads * tokens];
+        attention::last(&mut mixed, &mut map, &q, &k, &v, dimensions.shape(tokens));
+        let mut middle = x[last..].to_vec();
+        self.output.add_forward(&mut middle, &mixed);
+        let (output, gate_up) = self.mlp(&middle, dimensions);
+        (output, SavedLayer { input: x, q, k, v, mixed, map, middle, gate_up })
+    }
+
+    /// Carry a gradient `[hidden]` from the output of [`Self::forward_last`] to `[tokens, hidden]`.
+    pub(crate) fn backward_last(
+        &self,
+        g: Vec<f32>,
+        saved: SavedLayer,
+        dimensions: &Dimensions,
+        rotations: &Rotations,
+    ) -> Vec<f32> {
+        let SavedLayer { input, q, k, v, map, middle, gate_up, .. } = saved;
+        let tokens = input.len() / dimensions.hidden;
+        let g_middle = self.mlp_backward(g, &middle, gate_up, dimensions);
+        let g_mixed = self.output.backward(&g_middle);
+        let shape: Shape = dimensions.shape(tokens);
+        let Gradients { q: g_q, k: g_k, v: g_v } =
+            attention::last_backward(&g_mixed, &map, &q, &k, &v, shape);
+        let query_width = dimensions.query_width();
+        let width = dimensions.head_dim;
+        let mut g_q_row = vec![0.0; query_width];
+        for (to, from) in g_q_row.chunks_exact_mut(width).zip(g_q.chunks_exact(width)) {
+            rotations.turn(to, from, tokens - 1, Turn::Back, dimensions.scale());
+        }
+        let [_, keys, values] = dimensions.heads_in_rows();
+        let [keys, values] = [keys, values].map(|heads| heads.without(query_width));
+        let mut g_rows = vec![0.0; tokens * keys.row];
+        scatter(&mut g_rows, &g_k, tokens, keys, |to, from, token| {
+            rotations.turn(to, from, token, Turn::Back, 1.0);
+        });
+        scatter(&mut g_rows, &g_v, tokens, values, |to, from, _| to.copy_from_slice(from));
+        let all = self.query_key_value.outputs;
+        let mut g_normed = self.query_key_value.part_backward(&g_rows, query_width..all);
+        let last = (tokens - 1) * dimensions.hidden;
+        let g_query = self.query_key_value.part_backward(&g_q_row, 0..query_width);
+        add(&mut g_normed[last..], &g_query);
+        let mut g = vec![0.0; input.len()];
+        g[last..].copy_from_slice(&g_middle);
+        self.add_norm_backward(&mut g, &g_normed, &input, &self.input_norm, dimensions);
+        g
+    }
+
+    fn normed(&self, x: &[f32], weight: &[f32], dimensions: &Dimensions) -> Vec<f32> {
+        let mut y = vec![0.0; x.len()];
+        vector::rms_norm(&mut y, x, weight, dimensions.epsilon);
+        y
+    }
+
+    fn add_norm_backward(
+        &self,
+        sum: &mut [f32],
+        g: &[f32],
+        x: &[f32],
+        weight: &[f32],
+        dimensions: &Dimensions,
+    ) {
+        vector::add_rms_norm_backward(sum, g, x, weight, dimensions.epsilon);
+    }
+
+    fn mlp(&self, x: &[f32], dimensions: &Dimensions) -> (Vec<f32>, Vec<f32>) {
+        let normed = self.normed(x, &self.attention_norm, dimensions);
+        let gate_up = self.gate_up.forward(&normed);
+        let mut gated = vec![0.0; gate_up.len() / 2];
+        vector::swiglu(&mut gated, &gate_up, self.down.inputs);
+        let mut y = x.to_vec();
+        self.down.add_forward(&mut y, &gated);
+        (y, gate_up)
+    }
+
+    fn mlp_backward(
+        &self,
+        mut g: Vec<f32>,
+        x: &[f32],
+        mut gate_up: Vec<f32>,
+        dimensions: &Dimensions,
+    ) -> Vec<f32> {
+        let g_gated = self.down.backward(&g);
+        vector::swiglu_backward(&mut gate_up, &g_gated, self.down.inputs);
+        let g_normed = self.gate_up.backward(&gate_up);
+        self.add_norm_backward(&mut g, &g_normed, x, &self.attention_norm, dimensions);
+        g
+    }
+}
+
+fn add(sum: &mut [f32], part: &[f32]) {
+    for (sum, part) in sum.iter_mut().zip(part) {
+        *sum += part;
+    }
+}

@@ -1,0 +1,15 @@
+//! A decoder on CPU cores: the twin of the plain operations, one cell a task.
+//!
+//! Burn's operations each walk a whole batch through memory on one thread. Here a cell, whose activations
+//! fit a core's cache, goes through all the steps of a layer at once; cells are the parallel tasks, so no
+//! sum depends on the number of threads, and pads are never computed.
+
+mod attention;
+mod decoder;
+mod layer;
+mod product;
+mod rotary;
+mod vector;
+
+pub use decoder::{Decoder, Dimensions, SavedCell};
+pub use layer::{Affine, Layer};

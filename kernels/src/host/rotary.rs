@@ -1,0 +1,93 @@
+//! Rotary positions over rows of heads, moving between token-major and head-major order on the way.
+
+/// Cosines and sines of positions `0..tokens`, row-major `[tokens, head_dim / 2]`.
+pub(crate) struct Rotations {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    half: usize,
+}
+
+/// Which way to turn.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Turn {
+    Forward,
+    Back,
+}
+
+impl Rotations {
+    pub(crate) fn new(inverse_frequencies: &[f64], tokens: usize) -> Self {
+        let positions: Vec<usize> = (0..tokens).collect();
+        let (cos, sin) = crate::rotary::cosines_and_sines(inverse_frequencies, &positions);
+        Self { cos, sin, half: inverse_frequencies.len() }
+    }
+
+    /// Write `scale` times the rotation of one head at one position.
+    #[inline(always)]
+    pub(crate) fn turn(
+        &self,
+        target: &mut [f32],
+        source: &[f32],
+        position: usize,
+        turn: Turn,
+        scale: f32,
+    ) {
+        let half = self.half;
+        let cos = &self.cos[position * half..(position + 1) * half];
+        let sin = &self.sin[position * half..(position + 1) * half];
+        let (first, second) = target.split_at_mut(half);
+        let (a, b) = source.split_at(half);
+        let sign = if turn == Turn::Forward { scale } else { -scale };
+        for i in 0..half {
+            let (c, s) = (cos[i] * scale, sin[i] * sign);
+            first[i] = a[i] * c - b[i] * s;
+            second[i] = b[i] * c + a[i] * s;
+        }
+    }
+}
+
+/// Where the heads of one kind lie within token-major rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Heads {
+    /// Numbers in a row.
+    pub(crate) row: usize,
+    /// First number of the first head.
+    pub(crate) start: usize,
+    /// Width of a head.
+    pub(crate) width: usize,
+}
+
+/// Gather heads from rows into `[heads, tokens, width]`, each passed through `copy(to, from, token)`.
+#[inline(always)]
+pub(crate) fn gather(
+    target: &mut [f32],
+    rows: &[f32],
+    tokens: usize,
+    heads: Heads,
+    copy: impl Fn(&mut [f32], &[f32], usize),
+) {
+    for (head, target) in target.chunks_exact_mut(tokens * heads.width).enumerate() {
+        let start = heads.start + head * heads.width;
+        for (token, target) in target.chunks_exact_mut(heads.width).enumerate() {
+            let at = token * heads.row + start;
+            copy(target, &rows[at..at + heads.width], token);
+        }
+    }
+}
+
+/// Scatter `[heads, tokens, width]` into rows, each head passed through `copy(to, from, token)`.
+#[inline(always)]
+pub(crate) fn scatter(
+    rows: &mut [f32],
+    source: &[f32],
+    tokens: usize,
+    heads: Heads,
+    copy: impl Fn(&mut [f32], &[f32], usize),
+) {
+    for (head, source) in source.chunks_exact(tokens * heads.width).enumerate() {
+        let start = heads.start + head * heads.width;
+        for (token, source) in source.chunks_exact(heads.width).enumerate() {
+            let at = token * heads.row + start;
+            copy(&mut rows[at..at + heads.width], source, token);
+        }
+    }
+}

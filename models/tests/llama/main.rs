@@ -1,0 +1,7 @@
+//! The frozen LLaMA held against outside references.
+
+mod autodiff;
+mod golden;
+mod llama2c;
+mod parity;
+mod refusals;

@@ -1,0 +1,47 @@
+//! The plain kernels on Vulkan, where a driver is present.
+#![cfg(feature = "wgpu")]
+
+#[path = "llama/golden.rs"]
+mod golden;
+
+use burn_wgpu::{Wgpu, WgpuDevice};
+use golden::{Golden, floats, relative_distance};
+use screader_models::llama::Llama;
+
+/// Run `work` on the first Vulkan device, or print why not.
+///
+/// cubecl panics where no adapter is found, and offers no other way to ask.
+fn on_vulkan(work: impl FnOnce(&WgpuDevice) + std::panic::UnwindSafe) {
+    let device = WgpuDevice::DefaultDevice;
+    let probe = std::panic::catch_unwind(|| {
+        let one = burn::tensor::Tensor::<Wgpu, 1>::ones([1], &WgpuDevice::DefaultDevice);
+        floats(one)
+    });
+    match probe {
+        Ok(one) => {
+            assert_eq!(one, [1.0]);
+            work(&device);
+        }
+        Err(_) => println!("skipped: no Vulkan driver (Debian: mesa-vulkan-drivers)"),
+    }
+}
+
+#[test]
+fn goldens_hold_on_vulkan() {
+    // SAFETY: this binary's only test has not started a thread yet. A first fully tuned run would take
+    // minutes on a software driver.
+    unsafe { std::env::set_var("CUBECL_AUTOTUNE_LEVEL", "minimal") };
+    on_vulkan(|device| {
+        let golden = Golden::read("gqa_tied");
+        let llama = Llama::<Wgpu>::load(&golden.folder, device).unwrap();
+        let x0 = golden.numbers("x0").tensor::<Wgpu, 3>(device);
+        let (h_cls, saved) = llama.forward_save(x0, &golden.lengths);
+        let distance = relative_distance(&floats(h_cls), &golden.numbers("h_cls").values);
+        assert!(distance < 1e-4, "cls: {distance:e}");
+        let r = golden.numbers("r").tensor::<Wgpu, 2>(device);
+        let gradient = floats(llama.backward_input(r, saved));
+        let distance = relative_distance(&gradient, &golden.numbers("g_x0").values);
+        assert!(distance < 1e-3, "gradient: {distance:e}");
+        println!("ran on {device:?}");
+    });
+}
