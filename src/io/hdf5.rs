@@ -554,9 +554,10 @@ fn element_of(datatype: &Datatype) -> Element {
             let mut fields = Vec::new();
             for member in members {
                 let (inner, count) = match &member.datatype {
-                    Datatype::Array { base_type, dimensions } => {
-                        (base_type.as_ref(), dimensions.iter().map(|&extent| extent as usize).product())
-                    }
+                    Datatype::Array { base_type, dimensions } => (
+                        base_type.as_ref(),
+                        dimensions.iter().map(|&extent| extent as usize).product(),
+                    ),
                     other => (other, 1),
                 };
                 fields.push(RecordField {

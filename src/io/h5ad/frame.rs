@@ -152,9 +152,9 @@ pub(super) fn read_array(array: &Array) -> Result<Column> {
             Column::Integer(array.read::<i64>()?.into_iter().map(Some).collect())
         }
         Element::Number(_) => Column::Float(array.read()?),
-        Element::Boolean => {
-            Column::Boolean(array.read::<u32>()?.into_iter().map(|value| Some(value != 0)).collect())
-        }
+        Element::Boolean => Column::Boolean(
+            array.read::<u32>()?.into_iter().map(|value| Some(value != 0)).collect(),
+        ),
         Element::Text | Element::FixedText(_) => {
             Column::Text(array.read_texts()?.into_iter().map(Some).collect())
         }
@@ -233,7 +233,8 @@ fn read_records(file: &Hdf5File, key: &str) -> Result<Frame> {
                 raw.chunks_exact(size).map(|record| Some(record[field.offset] != 0)).collect(),
             ),
             (Element::Number(number), 1) if field.offset + number.size() <= size => {
-                let cut = |record: &[u8]| record[field.offset..field.offset + number.size()].to_vec();
+                let cut =
+                    |record: &[u8]| record[field.offset..field.offset + number.size()].to_vec();
                 let bytes: Vec<u8> = raw.chunks_exact(size).flat_map(cut).collect();
                 numbers(*number, &bytes)
             }
