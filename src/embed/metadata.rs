@@ -64,7 +64,7 @@ impl EmbeddingMetadata {
         &self,
         genes: &[GeneNames],
         dimension: usize,
-    ) -> std::result::Result<BTreeMap<String, String>, serde_json::Error> {
+    ) -> serde_json::Result<BTreeMap<String, String>> {
         let mut texts = BTreeMap::from([
             ("format_version".to_owned(), FORMAT_VERSION.to_string()),
             ("genes".to_owned(), serde_json::to_string(genes)?),

@@ -88,6 +88,10 @@ impl TextEmbedder for MiniLm {
         Some(self.encoder.dimensions())
     }
 
+    fn requested_dimensions(&self) -> Option<usize> {
+        None
+    }
+
     fn batch_size(&self) -> usize {
         TEXTS_AT_ONCE
     }
