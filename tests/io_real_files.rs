@@ -1,5 +1,6 @@
 //! Every file of the shared data reads as anndata, scanpy and loompy read it, or is refused in one
 //! line. The goldens come from `scripts/reference/read_goldens.py`.
+#![allow(clippy::unwrap_used)] // a test may fail by panicking
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

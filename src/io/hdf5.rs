@@ -457,38 +457,63 @@ impl Array {
         let inside = |address: u64, length: u64| {
             address.checked_add(length).is_some_and(|end| end <= self.bytes.length)
         };
-        let Ok(number) = self.number() else { return Ok(Storage::Crate) };
-        match layout {
+        let (most, storage) = match layout {
             Layout::Contiguous { address: Some(address), size } => {
-                if *size < claimed || !inside(*address, claimed) {
-                    return Err(damaged(&self.place, "values beyond the end of the file"));
-                }
-                Ok(Storage::Contiguous(*address))
+                let most = if inside(*address, claimed) { *size } else { 0 };
+                let is_number = self.number().is_ok();
+                (most, is_number.then_some(Storage::Contiguous(*address)))
             }
-            Layout::Chunked { chunk_shape, .. }
-                if matches!(self.shape.len(), 1 | 2)
-                    && chunk_shape.len() == self.shape.len()
-                    && self.len() > 0 =>
-            {
-                self.chunk_grid(number, chunk_shape)
-            }
-            _ => Ok(Storage::Crate),
+            Layout::Compact { size } => (*size, None),
+            Layout::Chunked { chunk_shape, .. } => self.chunked_storage(chunk_shape)?,
+            // Never written: the fill value stands for all of it.
+            _ => (SMALL, None),
+        };
+        if claimed > most {
+            let found = format!("values of {claimed} bytes where {most} were written");
+            return Err(damaged(&self.place, found));
+        }
+        Ok(storage.unwrap_or(Storage::Crate))
+    }
+
+    /// The most bytes that the chunks which are there can stand for, and how to fetch them.
+    fn chunked_storage(&self, chunk_shape: &[u64]) -> Result<(u64, Option<Storage>)> {
+        let chunk_bytes = chunk_shape
+            .iter()
+            .try_fold(self.record_size as u64, |product, &extent| product.checked_mul(extent));
+        let all = self.bytes.length.saturating_mul(MOST_INFLATION);
+        let chunk_bytes = chunk_bytes
+            .filter(|&bytes| bytes > 0 && bytes <= all.saturating_add(SMALL))
+            .ok_or_else(|| damaged(&self.place, format!("chunks of {chunk_shape:?}")))?;
+        let Ok(chunks) = guard(&self.place, || self.dataset.chunks()) else {
+            // An index that the crate reads but does not list.
+            return Ok((all, None));
+        };
+        // Places never written hold the fill value; some are left room, not an absurd number.
+        let most = chunk_bytes.saturating_mul(chunks.len() as u64).saturating_mul(4);
+        let most = most.saturating_add(SMALL);
+        let is_plain = matches!(self.shape.len(), 1 | 2)
+            && chunk_shape.len() == self.shape.len()
+            && self.len() > 0;
+        match self.number() {
+            Ok(number) if is_plain => Ok((most, self.chunk_grid(number, chunk_shape, chunks)?)),
+            _ => Ok((most, None)),
         }
     }
 
-    fn chunk_grid(&self, number: Number, chunk_shape: &[u64]) -> Result<Storage> {
+    fn chunk_grid(
+        &self,
+        number: Number,
+        chunk_shape: &[u64],
+        chunks: Vec<hdf5_pure::Chunk>,
+    ) -> Result<Option<Storage>> {
         let mut filters = Vec::new();
         for filter in self.dataset.filters() {
             match filter {
                 1 => filters.push(ChunkFilter::Deflate),
                 2 => filters.push(ChunkFilter::Shuffle),
-                _ => return Ok(Storage::Crate),
+                _ => return Ok(None),
             }
         }
-        let Ok(chunks) = guard(&self.place, || self.dataset.chunks()) else {
-            // An index that the crate reads but does not list.
-            return Ok(Storage::Crate);
-        };
         let places = chunks
             .into_iter()
             .map(|chunk| ChunkPlace {
@@ -501,7 +526,7 @@ impl Array {
             .collect();
         let extents = (self.shape[0], self.row_len());
         ChunkGrid::new(number, extents, chunk_shape, filters, places, self.bytes.length)
-            .map(|grid| grid.map_or(Storage::Crate, Storage::Chunks))
+            .map(|grid| grid.map(Storage::Chunks))
             .map_err(|found| damaged(&self.place, found))
     }
 }

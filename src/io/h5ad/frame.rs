@@ -205,11 +205,16 @@ fn label(column: &Column, row: usize) -> Option<String> {
     }
 }
 
-/// Find every categorical column of anndata 0.7 (codes that refer to an array in `__categories`)
-/// in the file, with the keys of those groups of categories.
-pub(in crate::io) fn old_categoricals(
-    file: &Hdf5File,
-) -> Result<(Vec<String>, Vec<(String, Column)>)> {
+/// The categorical columns of anndata 0.7: codes that refer to an array in `__categories`.
+pub(in crate::io) struct OldCategoricals {
+    /// Keys of the groups `__categories`.
+    pub(in crate::io) groups: Vec<String>,
+    /// Columns by key.
+    pub(in crate::io) columns: Vec<(String, Column)>,
+}
+
+/// Find every categorical column of anndata 0.7 in the file.
+pub(in crate::io) fn old_categoricals(file: &Hdf5File) -> Result<OldCategoricals> {
     let (mut groups, mut columns) = (Vec::new(), Vec::new());
     let mut open = vec![String::new()];
     while let Some(group) = open.pop() {
@@ -224,5 +229,5 @@ pub(in crate::io) fn old_categoricals(
             }
         }
     }
-    Ok((groups, columns))
+    Ok(OldCategoricals { groups, columns })
 }

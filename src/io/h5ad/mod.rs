@@ -14,7 +14,7 @@ use super::sparse::empty;
 use crate::cells::{Cells, CsrMatrix, Dense, Frame, Raw};
 use crate::{Error, Result};
 pub(super) use encode::{column_tree, dense_tree, dict, frame_tree, root_tree, text_tree};
-pub(super) use frame::{old_categoricals, read_array, read_frame};
+pub(super) use frame::{OldCategoricals, old_categoricals, read_array, read_frame};
 pub(super) use matrix::StoredMatrix;
 pub(super) use matrix::read_dense;
 
@@ -72,7 +72,7 @@ pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, 
     };
     matrix.check_shape(obs.len(), var.len())?;
     let streamed = if matrix.reads_by_row() {
-        Streamed::ByRow(matrix)
+        Streamed::ByRow(Box::new(matrix))
     } else {
         Streamed::Whole(matrix.read()?)
     };
@@ -82,7 +82,7 @@ pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, 
 /// A matrix that is handed out in blocks of rows.
 pub(super) enum Streamed {
     /// Read block by block.
-    ByRow(StoredMatrix),
+    ByRow(Box<StoredMatrix>),
     /// Stored in a way that must be read whole.
     Whole(CsrMatrix),
 }
