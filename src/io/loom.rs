@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::array::Array;
 use super::h5ad::{read_array, read_dense};
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::{DenseRows, transpose};
@@ -35,7 +36,7 @@ pub(super) fn read(file: &Hdf5File) -> Result<Cells> {
 
 /// Read `[genes, cells]` as rows of cells.
 fn read_matrix(file: &Hdf5File, key: &str) -> Result<CsrMatrix> {
-    let array = file.array(key)?;
+    let array = Array::open(file, key)?;
     let [n_genes, n_cells] = array.shape[..] else {
         let found = format!("{} dimensions", array.shape.len());
         return Err(Error::input(array.place(), "genes × cells", found, "write it again"));
@@ -75,7 +76,7 @@ fn read_attributes(
         if file.node(&key)? != Some(Node::Array) {
             continue;
         }
-        let mut array = file.array(&key)?;
+        let mut array = Array::open(file, &key)?;
         let found = array.shape.first().copied().unwrap_or(0);
         if found != rows {
             let expected = format!("{rows} entries, as the matrix has");

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::array::{Array, Element};
 use super::format::Format;
 use super::h5ad::{
     OldCategoricals, column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame,
     read_obsm, root_tree, text_tree,
 };
-use super::hdf5::{Element, Hdf5File, Node, edit_copy, write_file};
+use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
@@ -124,11 +125,12 @@ fn old_tables(file: &Hdf5File, n_obs: usize) -> Result<(Option<Frame>, NamedArra
 
 /// The first field of a table of records, which names the rows.
 fn record_index_name(file: &Hdf5File, key: &str) -> Result<String> {
-    Ok(match file.array(key)?.element {
-        Element::Record(fields) => fields.into_iter().next().map(|field| field.name),
+    let array = Array::open(file, key)?;
+    let first = match array.element() {
+        Element::Record(fields) => fields.first().map(|field| field.name.clone()),
         _ => None,
-    }
-    .unwrap_or_else(|| "_index".to_owned()))
+    };
+    Ok(first.unwrap_or_else(|| "_index".to_owned()))
 }
 
 /// The edits that add `annotations`.

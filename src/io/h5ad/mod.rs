@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ReadOptions;
+use super::array::Array;
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::empty;
 use crate::cells::{Cells, CsrMatrix, Dense, Frame, Raw};
@@ -133,14 +134,14 @@ fn read_raw(file: &Hdf5File, n_obs: usize) -> Result<Option<Raw>> {
 pub(super) fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
     let mut obsm = BTreeMap::new();
     if file.node("obsm")? == Some(Node::Array) {
-        return records::read_record_arrays(&file.array("obsm")?, n_obs);
+        return records::read_record_arrays(&Array::open(file, "obsm")?, n_obs);
     }
     for name in group_names(file, "obsm")? {
         let key = format!("obsm/{name}");
         if file.node(&key)? != Some(Node::Array) {
             continue;
         }
-        let array = file.array(&key)?;
+        let array = Array::open(file, &key)?;
         if !matches!(array.shape.len(), 1 | 2) || array.number().is_err() {
             continue;
         }
