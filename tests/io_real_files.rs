@@ -1,5 +1,6 @@
 //! Every file of the shared data reads as anndata, scanpy and loompy read it, or is refused in one
 //! line. The goldens come from `scripts/reference/read_goldens.py`.
+#![allow(clippy::unwrap_used)] // a test may fail by panicking
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -220,4 +221,31 @@ fn real_files_read_as_the_reference_reads_them() {
     }
     println!("{agreed} files agree with the reference, {refused} are refused as there");
     assert!(failures.is_empty(), "{} differences\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A file whose filter is unknown, made from a gzip-compressed one by changing the filter's number.
+#[test]
+fn an_unknown_filter_is_named_with_the_line_that_mends_it() {
+    let path = shared().join("data/dev/labelled/mouse_brain_zeisel_mini.h5ad");
+    let Ok(mut bytes) = std::fs::read(&path) else {
+        println!("skipped: {} is absent (set SCREADER_SHARED)", path.display());
+        return;
+    };
+    let mut changed = 0;
+    for at in 8..bytes.len() - 8 {
+        // The number of a filter lies 8 bytes before its name in a message of version 1.
+        if bytes[at..].starts_with(b"deflate\0") && bytes[at - 8..at - 6] == [1, 0] {
+            bytes[at - 8..at - 6].copy_from_slice(&32001u16.to_le_bytes());
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blosc.h5ad");
+    std::fs::write(&path, &bytes).unwrap();
+    let line = read(&path, &ReadOptions::default()).unwrap_err().to_string();
+    let place = path.to_str().unwrap();
+    assert!(line.starts_with(place) && line.contains("filter blosc"), "{line}");
+    assert!(line.contains(&format!("h5repack -f GZIP=4 {place}")), "{line}");
+    assert!(!line.contains('\n'), "{line}");
 }

@@ -1,4 +1,5 @@
 //! Real data sets: each matrix is told for what its source says it is, and the choice is named.
+#![allow(clippy::unwrap_used)] // a test may fail by panicking
 
 use std::path::{Path, PathBuf};
 

@@ -253,7 +253,7 @@ fn inflate(inflater: &mut Decompress, stored: &[u8], out: &mut [u8]) -> Result<(
 }
 
 fn unshuffle(shuffled: &[u8], size: usize, out: &mut [u8]) -> Result<(), String> {
-    if shuffled.len() != out.len() || out.len() % size != 0 {
+    if shuffled.len() != out.len() || !out.len().is_multiple_of(size) {
         return Err("a shuffled chunk of the wrong length".to_owned());
     }
     let count = out.len() / size;

@@ -136,7 +136,7 @@ impl<'a> Table<'a> {
             self.block.push(value);
         }
         self.rows += 1;
-        if self.rows % BLOCK_ROWS == 0 {
+        if self.rows.is_multiple_of(BLOCK_ROWS) {
             self.matrix.push(&self.block);
             self.block.clear();
         }

@@ -1,7 +1,7 @@
 //! The boundary to the HDF5 crate: the only file that names it.
 //!
-//! Files come from strangers. Every call into the crate is guarded against panics, and every size a
-//! file claims is checked against the bytes that are really there before memory is reserved.
+//! Files come from strangers: every call into the crate is guarded against panics, and `array.rs`
+//! checks every size that a file claims.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -14,15 +14,11 @@ use hdf5_pure::{
     MetadataCacheConfig, Source, VlenStringReadOptions,
 };
 
-use super::chunks::{
-    ChunkFilter, ChunkGrid, ChunkPlace, FileBytes, MOST_INFLATION, read_contiguous,
-};
-use super::number::{FromNumber, Number, NumberKind, convert_numbers};
+use super::array::{Element, RecordField};
+use super::chunks::{ChunkPlace, FileBytes};
+use super::number::{Number, NumberKind};
 use super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
 use crate::{Error, Result};
-
-/// Bytes of a small file, which may claim this much whatever its length.
-const SMALL: u64 = 1 << 20;
 
 /// An HDF5 file open for reading.
 pub(super) struct Hdf5File {
@@ -44,55 +40,6 @@ pub(super) struct Attributes {
     values: HashMap<String, AttrValue>,
     /// Names of all, those included whose value the crate cannot show (references).
     names: Vec<String>,
-}
-
-/// What one entry of a data set is.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Element {
-    /// A number.
-    Number(Number),
-    /// A truth value, one byte.
-    Boolean,
-    /// Text of a fixed number of bytes.
-    FixedText(usize),
-    /// Text of any length.
-    Text,
-    /// A record of named fields.
-    Record(Vec<RecordField>),
-    /// Anything else, described.
-    Other(String),
-}
-
-/// One field of a record.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RecordField {
-    pub(super) name: String,
-    /// First byte within the record.
-    pub(super) offset: usize,
-    /// Entries of the field; more than 1 in old `obsm` tables.
-    pub(super) count: usize,
-    pub(super) element: Element,
-}
-
-/// A data set, open, its claims checked.
-pub(super) struct Array {
-    place: String,
-    dataset: hdf5_pure::Dataset,
-    bytes: Arc<FileBytes>,
-    /// Extent of each dimension; empty for a scalar.
-    pub(super) shape: Vec<usize>,
-    /// What each entry is.
-    pub(super) element: Element,
-    record_size: usize,
-    storage: Storage,
-}
-
-/// How the numbers of an array are fetched.
-enum Storage {
-    /// By the crate, in one thread.
-    Crate,
-    Contiguous(u64),
-    Chunks(ChunkGrid),
 }
 
 thread_local! {
@@ -124,7 +71,7 @@ fn guard<T>(
 }
 
 /// Report bytes that are not what HDF5 says they should be.
-fn damaged(place: &str, found: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(place: &str, found: impl std::fmt::Display) -> Error {
     let found = found.to_string().replace(['\n', '\r'], " ");
     Error::input(place, "sound HDF5", found, "the file is damaged: fetch or write it again")
 }
@@ -227,70 +174,89 @@ impl Hdf5File {
         })
     }
 
-    /// Open the data set `key`.
-    pub(super) fn array(&self, key: &str) -> Result<Array> {
+    /// Open the data set `key`, as the file describes it.
+    pub(super) fn stored(&self, key: &str) -> Result<StoredArray> {
         let place = self.place(key);
-        let (dataset, shape, datatype, layout, size) = guard(&place, || {
+        guard(&place.clone(), || {
             let dataset = self.file.dataset(key)?;
-            let (shape, datatype) = (dataset.shape()?, dataset.datatype()?);
-            let (layout, size) = (dataset.layout()?, dataset.element_size()?);
-            Ok((dataset, shape, datatype, layout, size))
-        })?;
-        let claimed = shape
-            .iter()
-            .try_fold(size, |product, &extent| product.checked_mul(extent))
-            .filter(|&claimed| claimed <= self.most_claim())
-            .ok_or_else(|| {
-                let length = self.bytes.length;
-                damaged(&place, format!("shape {shape:?}, too much for a file of {length} bytes"))
-            })?;
-        refuse_filters(&self.path, key, &dataset.filter_pipeline())?;
-        let element = element_of(&datatype);
-        let shape: Vec<usize> = shape.iter().map(|&extent| extent as usize).collect();
-        let mut array = Array {
-            place,
-            dataset,
-            bytes: Arc::clone(&self.bytes),
-            shape,
-            element,
-            record_size: size as usize,
-            storage: Storage::Crate,
-        };
-        array.storage = array.choose_storage(&layout, claimed)?;
-        Ok(array)
+            let layout = match dataset.layout()? {
+                Layout::Contiguous { address: Some(address), size } => {
+                    StoredLayout::Contiguous { address, size }
+                }
+                Layout::Compact { size } => StoredLayout::Compact { size },
+                Layout::Chunked { chunk_shape, .. } => StoredLayout::Chunked { chunk_shape },
+                _ => StoredLayout::NeverWritten,
+            };
+            let pipeline = dataset.filter_pipeline();
+            Ok(StoredArray {
+                place,
+                shape: dataset.shape()?,
+                element: element_of(&dataset.datatype()?),
+                element_size: dataset.element_size()?,
+                layout,
+                filters: pipeline.into_iter().map(|filter| (filter.id, filter.name)).collect(),
+                dataset,
+            })
+        })
     }
 
-    /// The most bytes that one array of this file can hold, whatever it claims.
-    fn most_claim(&self) -> u64 {
-        self.bytes.length.saturating_mul(MOST_INFLATION).saturating_add(SMALL)
+    /// The bytes of the file.
+    pub(super) fn bytes(&self) -> &Arc<FileBytes> {
+        &self.bytes
     }
 }
 
-/// Name the filter that cannot be undone, and the line that removes it.
-fn refuse_filters(path: &Path, key: &str, filters: &[hdf5_pure::Filter]) -> Result<()> {
-    for filter in filters {
-        let name = match filter.id {
-            1 | 2 | 3 | 6 | 32000 => continue,
-            4 => "szip".to_owned(),
-            5 => "nbit".to_owned(),
-            307 => "bzip2".to_owned(),
-            32001 => "blosc".to_owned(),
-            32004 => "lz4".to_owned(),
-            32008 => "bitshuffle".to_owned(),
-            32013 => "zfp".to_owned(),
-            32015 => "zstd".to_owned(),
-            32026 => "blosc2".to_owned(),
-            id => filter.name.clone().unwrap_or_else(|| format!("number {id}")),
+/// How the file says that an array is stored.
+pub(super) enum StoredLayout {
+    Contiguous { address: u64, size: u64 },
+    Compact { size: u64 },
+    Chunked { chunk_shape: Vec<u64> },
+    NeverWritten,
+}
+
+/// A data set as the file describes it; nothing of it is checked yet.
+pub(super) struct StoredArray {
+    pub(super) place: String,
+    pub(super) shape: Vec<u64>,
+    pub(super) element: Element,
+    /// Bytes of one entry.
+    pub(super) element_size: u64,
+    pub(super) layout: StoredLayout,
+    /// Number and name of each filter, in the order they were applied.
+    pub(super) filters: Vec<(u16, Option<String>)>,
+    dataset: hdf5_pure::Dataset,
+}
+
+impl StoredArray {
+    /// Where the chunks lie; `None` for an index that the crate reads but does not list.
+    pub(super) fn chunks(&self) -> Option<Vec<ChunkPlace>> {
+        let place = |chunk: hdf5_pure::Chunk| ChunkPlace {
+            row: chunk.offset.first().map_or(usize::MAX, |&at| at as usize),
+            column: chunk.offset.get(1).map_or(0, |&at| at as usize),
+            address: chunk.address,
+            stored: chunk.storage_size,
+            skipped_filters: chunk.filter_mask,
         };
-        let path = path.display();
-        return Err(Error::input(
-            format!("{path}: {key}"),
-            "gzip, lzf or no compression",
-            format!("the HDF5 filter {}", name.replace(['\n', '\r'], " ")),
-            format!("rewrite it with: h5repack -f GZIP=4 {path} {path}.gzip.h5ad"),
-        ));
+        let chunks = guard(&self.place, || self.dataset.chunks()).ok()?;
+        Some(chunks.into_iter().map(place).collect())
     }
-    Ok(())
+
+    /// Read the bytes of all entries.
+    pub(super) fn read_raw(&self) -> Result<Vec<u8>> {
+        guard(&self.place, || self.dataset.read_raw())
+    }
+
+    /// Read the bytes of `count` rows from `start`.
+    pub(super) fn read_raw_rows(&self, start: usize, count: usize) -> Result<Vec<u8>> {
+        guard(&self.place, || self.dataset.read_raw_rows(start as u64, count as u64))
+    }
+
+    /// Read texts of any length, at most `elements` of them and `bytes` together.
+    pub(super) fn read_texts(&self, elements: usize, bytes: usize) -> Result<Vec<String>> {
+        let options =
+            VlenStringReadOptions::new().with_max_elements(elements).with_max_payload_bytes(bytes);
+        guard(&self.place, || self.dataset.read_vlen_strings(options))
+    }
 }
 
 impl Attributes {
@@ -322,194 +288,6 @@ impl Attributes {
     pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
         self.values.get(name).and_then(AttrValue::to_i64s)
     }
-}
-
-impl Array {
-    /// Number of entries.
-    pub(super) fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Name this array in an error.
-    pub(super) fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// Entries of one row.
-    pub(super) fn row_len(&self) -> usize {
-        self.shape.iter().skip(1).product()
-    }
-
-    /// Take `[rows, 1]` as `[rows]`.
-    pub(super) fn flatten(mut self) -> Self {
-        self.shape.truncate(1);
-        self
-    }
-
-    /// Bytes of one entry.
-    pub(super) fn record_size(&self) -> usize {
-        self.record_size
-    }
-
-    /// Rows of a chunk, or 1 where the array has none.
-    pub(super) fn chunk_rows(&self) -> usize {
-        match &self.storage {
-            Storage::Chunks(grid) => grid.chunk_rows,
-            _ => 1,
-        }
-    }
-
-    /// Read all numbers, row by row.
-    pub(super) fn read<T: FromNumber>(&self) -> Result<Vec<T>> {
-        self.read_rows(0, self.shape.first().copied().unwrap_or(1))
-    }
-
-    /// Read the numbers of `count` rows from `start`.
-    pub(super) fn read_rows<T: FromNumber>(&self, start: usize, count: usize) -> Result<Vec<T>> {
-        let mut out = vec![T::default(); count * self.row_len()];
-        self.read_rows_into(start, &mut out)?;
-        Ok(out)
-    }
-
-    /// Fill `out` with the numbers of the rows from `start`.
-    pub(super) fn read_rows_into<T: FromNumber>(&self, start: usize, out: &mut [T]) -> Result<()> {
-        let row_len = self.row_len();
-        if out.is_empty() || row_len == 0 {
-            return Ok(());
-        }
-        let number = self.number()?;
-        match &self.storage {
-            Storage::Chunks(grid) => grid.read_rows(&self.bytes, start, out),
-            Storage::Contiguous(address) => {
-                let from = address + (start * row_len * number.size()) as u64;
-                read_contiguous(&self.bytes, number, from, out)
-            }
-            Storage::Crate => {
-                // In pieces, so that the stored bytes never stand beside the whole result.
-                let rows = (1usize << 18).div_ceil(row_len).max(1);
-                for (at, out) in out.chunks_mut(rows * row_len).enumerate() {
-                    let count = (out.len() / row_len) as u64;
-                    let raw = guard(&self.place, || {
-                        self.dataset.read_raw_rows((start + at * rows) as u64, count)
-                    })?;
-                    if raw.len() != out.len() * number.size() {
-                        return Err(damaged(&self.place, "fewer values than its shape says"));
-                    }
-                    convert_numbers(number, &raw, out);
-                }
-                Ok(())
-            }
-        }
-        .map_err(|found| damaged(&self.place, found))
-    }
-
-    /// The stored number, where the entries are numbers or truth values.
-    pub(super) fn number(&self) -> Result<Number> {
-        match self.element {
-            Element::Number(number) => Ok(number),
-            Element::Boolean => Ok(Number { kind: NumberKind::U8, big_endian: false }),
-            _ => Err(Error::input(
-                &self.place,
-                "numbers",
-                format!("{:?}", self.element).replace('\n', " "),
-                "store numbers there",
-            )),
-        }
-    }
-
-    /// Read all entries as text.
-    pub(super) fn read_texts(&self) -> Result<Vec<String>> {
-        match &self.element {
-            Element::Text => {
-                // Each text lies in the file once, so together they cannot be longer than it.
-                let options = VlenStringReadOptions::new()
-                    .with_max_elements(self.len())
-                    .with_max_payload_bytes(
-                        usize::try_from(self.bytes.length).unwrap_or(usize::MAX),
-                    );
-                guard(&self.place, || self.dataset.read_vlen_strings(options))
-            }
-            Element::FixedText(size) => {
-                let raw = self.read_records()?;
-                Ok(raw.chunks_exact(*size).map(fixed_text).collect())
-            }
-            _ => Err(Error::input(
-                &self.place,
-                "text",
-                format!("{:?}", self.element).replace('\n', " "),
-                "store text there",
-            )),
-        }
-    }
-
-    /// Read the bytes of all entries.
-    pub(super) fn read_records(&self) -> Result<Vec<u8>> {
-        let raw = guard(&self.place, || self.dataset.read_raw())?;
-        if raw.len() == self.len() * self.record_size {
-            Ok(raw)
-        } else {
-            Err(damaged(&self.place, "fewer values than its shape says"))
-        }
-    }
-
-    /// Decide how the numbers are fetched, checking what the file says of where they are.
-    fn choose_storage(&self, layout: &Layout, claimed: u64) -> Result<Storage> {
-        let inside = |address: u64, length: u64| {
-            address.checked_add(length).is_some_and(|end| end <= self.bytes.length)
-        };
-        let Ok(number) = self.number() else { return Ok(Storage::Crate) };
-        match layout {
-            Layout::Contiguous { address: Some(address), size } => {
-                if *size < claimed || !inside(*address, claimed) {
-                    return Err(damaged(&self.place, "values beyond the end of the file"));
-                }
-                Ok(Storage::Contiguous(*address))
-            }
-            Layout::Chunked { chunk_shape, .. }
-                if matches!(self.shape.len(), 1 | 2)
-                    && chunk_shape.len() == self.shape.len()
-                    && self.len() > 0 =>
-            {
-                self.chunk_grid(number, chunk_shape)
-            }
-            _ => Ok(Storage::Crate),
-        }
-    }
-
-    fn chunk_grid(&self, number: Number, chunk_shape: &[u64]) -> Result<Storage> {
-        let mut filters = Vec::new();
-        for filter in self.dataset.filters() {
-            match filter {
-                1 => filters.push(ChunkFilter::Deflate),
-                2 => filters.push(ChunkFilter::Shuffle),
-                _ => return Ok(Storage::Crate),
-            }
-        }
-        let Ok(chunks) = guard(&self.place, || self.dataset.chunks()) else {
-            // An index that the crate reads but does not list.
-            return Ok(Storage::Crate);
-        };
-        let places = chunks
-            .into_iter()
-            .map(|chunk| ChunkPlace {
-                row: chunk.offset.first().map_or(usize::MAX, |&at| at as usize),
-                column: chunk.offset.get(1).map_or(0, |&at| at as usize),
-                address: chunk.address,
-                stored: chunk.storage_size,
-                skipped_filters: chunk.filter_mask,
-            })
-            .collect();
-        let extents = (self.shape[0], self.row_len());
-        ChunkGrid::new(number, extents, chunk_shape, filters, places, self.bytes.length)
-            .map(|grid| grid.map_or(Storage::Crate, Storage::Chunks))
-            .map_err(|found| damaged(&self.place, found))
-    }
-}
-
-/// Decode text of a fixed width: it ends at the first zero byte, trailing padding dropped.
-pub(super) fn fixed_text(bytes: &[u8]) -> String {
-    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 /// Describe an HDF5 type in this crate's terms.

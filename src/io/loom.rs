@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::array::Array;
 use super::h5ad::{read_array, read_dense};
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::{DenseRows, transpose};
@@ -35,7 +36,7 @@ pub(super) fn read(file: &Hdf5File) -> Result<Cells> {
 
 /// Read `[genes, cells]` as rows of cells.
 fn read_matrix(file: &Hdf5File, key: &str) -> Result<CsrMatrix> {
-    let array = file.array(key)?;
+    let array = Array::open(file, key)?;
     let [n_genes, n_cells] = array.shape[..] else {
         let found = format!("{} dimensions", array.shape.len());
         return Err(Error::input(array.place(), "genes × cells", found, "write it again"));
@@ -44,8 +45,12 @@ fn read_matrix(file: &Hdf5File, key: &str) -> Result<CsrMatrix> {
         let found = format!("{n_genes} × {n_cells}");
         return Err(Error::input(array.place(), "fewer than 4,294,967,295", found, "split it"));
     }
+    if array.len() == 0 {
+        let found = format!("{n_genes} × {n_cells}");
+        return Err(Error::input(array.place(), "genes × cells", found, "write it again"));
+    }
     let mut rows = DenseRows::new(n_genes, n_cells);
-    let step = (BLOCK / n_cells.max(1)).max(1).next_multiple_of(array.chunk_rows());
+    let step = (BLOCK / n_cells).max(1).next_multiple_of(array.chunk_rows());
     let mut buffer = Vec::new();
     for start in (0..n_genes).step_by(step) {
         let count = step.min(n_genes - start);
@@ -53,11 +58,7 @@ fn read_matrix(file: &Hdf5File, key: &str) -> Result<CsrMatrix> {
         array.read_rows_into(start, &mut buffer)?;
         rows.push(&buffer);
     }
-    let mut matrix = rows.finish();
-    if n_cells == 0 {
-        (matrix.n_rows, matrix.indptr) = (n_genes, vec![0; n_genes + 1]);
-    }
-    Ok(transpose(matrix))
+    Ok(transpose(rows.finish()))
 }
 
 /// Read the attributes of one axis: its names, its columns, and arrays of several columns.
@@ -75,7 +76,7 @@ fn read_attributes(
         if file.node(&key)? != Some(Node::Array) {
             continue;
         }
-        let mut array = file.array(&key)?;
+        let mut array = Array::open(file, &key)?;
         let found = array.shape.first().copied().unwrap_or(0);
         if found != rows {
             let expected = format!("{rows} entries, as the matrix has");

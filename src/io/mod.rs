@@ -1,5 +1,6 @@
 //! Cells in, cells out: every file format, read whole or in blocks of rows, and annotated copies.
 
+mod array;
 mod blocks;
 mod chunks;
 mod csv;

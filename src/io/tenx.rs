@@ -1,8 +1,9 @@
 //! 10x Genomics' HDF5: version 2 (a group per genome) and version 3 (`matrix` with `features`).
 
 use super::ReadOptions;
+use super::array::Array;
 use super::h5ad::read_array;
-use super::hdf5::{Array, Hdf5File, Node};
+use super::hdf5::{Hdf5File, Node};
 use super::sparse::from_rows;
 use crate::cells::{Cells, Column, CsrMatrix, Frame};
 use crate::{Error, Result};
@@ -10,8 +11,8 @@ use crate::{Error, Result};
 /// Read a file of version 3 and later; of several kinds of features only gene expression is kept,
 /// as scanpy does.
 pub(super) fn read_version_3(file: &Hdf5File, options: &ReadOptions) -> Result<Cells> {
-    let obs_index = file.array("matrix/barcodes")?.read_texts()?;
-    let text = |name: &str| file.array(&format!("matrix/features/{name}"))?.read_texts();
+    let obs_index = Array::open(file, "matrix/barcodes")?.read_texts()?;
+    let text = |name: &str| Array::open(file, &format!("matrix/features/{name}"))?.read_texts();
     let is_probes = file.node("matrix/features/gene_id")?.is_some();
     let mut var = Frame { index: text("name")?, columns: Vec::new() };
     let ids = text(if is_probes { "gene_id" } else { "id" })?;
@@ -24,12 +25,12 @@ pub(super) fn read_version_3(file: &Hdf5File, options: &ReadOptions) -> Result<C
         let key = format!("matrix/features/{name}");
         let known = ["name", "feature_type", "id", "gene_id", "_all_tag_keys"];
         if !known.contains(&name.as_str()) && file.node(&key)? == Some(Node::Array) {
-            var.columns.push((name, read_array(&file.array(&key)?)?));
+            var.columns.push((name, read_array(&Array::open(file, &key)?)?));
         }
     }
     let mut obs = Frame { index: obs_index, columns: Vec::new() };
     if file.node("matrix/filtered_barcodes")?.is_some() {
-        let column = read_array(&file.array("matrix/filtered_barcodes")?)?;
+        let column = read_array(&Array::open(file, "matrix/filtered_barcodes")?)?;
         obs.columns.push(("filtered_barcodes".to_owned(), column));
     }
     for (table, frame) in [("barcodes", &obs), ("features", &var)] {
@@ -70,7 +71,7 @@ pub(super) fn read_version_2(file: &Hdf5File, options: &ReadOptions) -> Result<C
             return Err(Error::input(place, "one genome", listed, "name the genome to read"));
         }
     };
-    let text = |name: &str| file.array(&format!("{genome}/{name}"))?.read_texts();
+    let text = |name: &str| Array::open(file, &format!("{genome}/{name}"))?.read_texts();
     let mut missing = Vec::new();
     for name in ["barcodes", "genes", "gene_names"] {
         if file.node(&format!("{genome}/{name}"))?.is_none() {
@@ -91,7 +92,7 @@ pub(super) fn read_version_2(file: &Hdf5File, options: &ReadOptions) -> Result<C
 
 /// Read the compressed columns (one per cell) of a group as rows.
 fn read_matrix(file: &Hdf5File, group: &str, n_obs: usize, n_var: usize) -> Result<CsrMatrix> {
-    let part = |name: &str| file.array(&format!("{group}/{name}"));
+    let part = |name: &str| Array::open(file, &format!("{group}/{name}"));
     let shape = part("shape")?.read::<usize>()?;
     if shape != [n_var, n_obs] {
         let expected = format!("a shape of {n_var} genes × {n_obs} barcodes");

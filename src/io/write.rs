@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::array::{Array, Element};
 use super::format::Format;
 use super::h5ad::{
-    column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame, read_obsm, root_tree,
-    text_tree,
+    OldCategoricals, column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame,
+    read_obsm, root_tree, text_tree,
 };
-use super::hdf5::{Element, Hdf5File, Node, edit_copy, write_file};
+use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
@@ -54,7 +55,7 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
             check_lengths(input, annotations, obs.len())?;
             let (var, obsm) = old_tables(&file, obs.len())?;
             let edits = plan(&file, &obs, var.as_ref(), &obsm, annotations)?;
-            let (mut dropped, columns) = old_categoricals(&file)?;
+            let OldCategoricals { groups: mut dropped, columns } = old_categoricals(&file)?;
             drop(file);
             dropped.extend(columns.iter().map(|(key, _)| key.clone()));
             let restored: Vec<Edit<'_>> = columns
@@ -104,6 +105,8 @@ fn check_lengths(input: &Path, annotations: &Annotations, n_obs: usize) -> Resul
     Ok(())
 }
 
+type NamedArrays = Vec<(String, Dense)>;
+
 fn uns_tree(annotations: &Annotations) -> Tree<'_> {
     let texts = annotations.uns.iter().map(|(name, text)| (name.clone(), text_tree(text)));
     dict(texts.collect())
@@ -111,8 +114,7 @@ fn uns_tree(annotations: &Annotations) -> Tree<'_> {
 
 /// `var` and `obsm` where they are records, which cannot be added to: they become groups. `var`
 /// goes with `obs`, because anndata looks for old categories of both or of neither.
-#[expect(clippy::type_complexity, reason = "a table and named arrays, used once")]
-fn old_tables(file: &Hdf5File, n_obs: usize) -> Result<(Option<Frame>, Vec<(String, Dense)>)> {
+fn old_tables(file: &Hdf5File, n_obs: usize) -> Result<(Option<Frame>, NamedArrays)> {
     let is_array = |key: &str| Ok::<_, Error>(file.node(key)? == Some(Node::Array));
     let var =
         if is_array("obs")? && is_array("var")? { Some(read_frame(file, "var")?) } else { None };
@@ -123,11 +125,12 @@ fn old_tables(file: &Hdf5File, n_obs: usize) -> Result<(Option<Frame>, Vec<(Stri
 
 /// The first field of a table of records, which names the rows.
 fn record_index_name(file: &Hdf5File, key: &str) -> Result<String> {
-    Ok(match file.array(key)?.element {
-        Element::Record(fields) => fields.into_iter().next().map(|field| field.name),
+    let array = Array::open(file, key)?;
+    let first = match array.element() {
+        Element::Record(fields) => fields.first().map(|field| field.name.clone()),
         _ => None,
-    }
-    .unwrap_or_else(|| "_index".to_owned()))
+    };
+    Ok(first.unwrap_or_else(|| "_index".to_owned()))
 }
 
 /// The edits that add `annotations`.

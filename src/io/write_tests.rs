@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hdf5::{Element, Hdf5File, Node};
+use super::array::{Array, Element};
+use super::hdf5::{Hdf5File, Node};
 use super::{Annotations, ReadOptions, read, write_annotated, write_h5ad};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame, Raw};
 
@@ -52,8 +53,8 @@ fn walk(file: &Hdf5File, key: &str, all: &mut Vec<(String, String)>) {
         }
         return;
     }
-    let array = file.array(key).unwrap();
-    let content = match &array.element {
+    let array = Array::open(file, key).unwrap();
+    let content = match array.element() {
         Element::Text => format!("{:?}", array.read_texts().unwrap()),
         Element::Other(_) => String::new(),
         // Addresses of texts, which move; `check_annotated.py` compares the texts.
@@ -63,7 +64,7 @@ fn walk(file: &Hdf5File, key: &str, all: &mut Vec<(String, String)>) {
         _ => format!("{:?}", array.read_records().unwrap()),
     };
     let shape = &array.shape;
-    all.push((key.to_owned(), format!("{attributes} {shape:?} {:?} {content}", array.element)));
+    all.push((key.to_owned(), format!("{attributes} {shape:?} {:?} {content}", array.element())));
 }
 
 fn everything(path: &Path) -> Vec<(String, String)> {

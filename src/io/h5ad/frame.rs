@@ -1,6 +1,7 @@
 //! Tables of an h5ad (`obs`, `var`): every column encoding since anndata 0.5.
 
-use super::super::hdf5::{Array, Element, Hdf5File, Node};
+use super::super::array::{Array, Element};
+use super::super::hdf5::{Hdf5File, Node};
 use super::records::read_records;
 use crate::cells::{Column, Frame};
 use crate::{Error, Result};
@@ -75,12 +76,12 @@ fn check_length(place: &str, found: usize, expected: usize) -> Result<()> {
 fn read_column(file: &Hdf5File, frame: &str, name: &str) -> Result<Column> {
     let key = format!("{frame}/{name}");
     if file.node(&key)? != Some(Node::Group) {
-        let array = file.array(&key)?;
+        let array = Array::open(file, &key)?;
         let categories = format!("{frame}/__categories/{name}");
         if file.attributes(&key)?.has("categories") && file.node(&categories)? == Some(Node::Array)
         {
             let ordered = file.attributes(&categories)?.integers("ordered") == Some(vec![1]);
-            let categories = labels(&read_array(&file.array(&categories)?)?);
+            let categories = labels(&read_array(&Array::open(file, &categories)?)?);
             return categorical(&key, file, array.read()?, categories, ordered);
         }
         return read_array(&array);
@@ -90,7 +91,7 @@ fn read_column(file: &Hdf5File, frame: &str, name: &str) -> Result<Column> {
         Some("categorical") => {
             let ordered = attributes.integers("ordered") == Some(vec![1]);
             let categories = labels(&read_values(file, &format!("{key}/categories"))?);
-            let codes = file.array(&format!("{key}/codes"))?.read()?;
+            let codes = Array::open(file, &format!("{key}/codes"))?.read()?;
             categorical(&key, file, codes, categories, ordered)
         }
         Some("nullable-integer" | "nullable-boolean" | "nullable-string-array") => {
@@ -110,14 +111,14 @@ fn read_values(file: &Hdf5File, key: &str) -> Result<Column> {
     if file.node(key)? == Some(Node::Group) {
         read_nullable(file, key)
     } else {
-        read_array(&file.array(key)?)
+        read_array(&Array::open(file, key)?)
     }
 }
 
 /// Values with a mask: where the mask is set, the entry is missing.
 fn read_nullable(file: &Hdf5File, key: &str) -> Result<Column> {
-    let values = read_array(&file.array(&format!("{key}/values"))?)?;
-    let mask = file.array(&format!("{key}/mask"))?.read::<u32>()?;
+    let values = read_array(&Array::open(file, &format!("{key}/values"))?)?;
+    let mask = Array::open(file, &format!("{key}/mask"))?.read::<u32>()?;
     check_length(&file.place(key), mask.len(), values.len())?;
     let hide = |row: usize| mask[row] != 0;
     Ok(match values {
@@ -146,7 +147,7 @@ pub(in crate::io) fn read_array(array: &Array) -> Result<Column> {
         let found = format!("{} dimensions", array.shape.len());
         return Err(Error::input(array.place(), "one value per row", found, "store it in obsm"));
     }
-    Ok(match &array.element {
+    Ok(match array.element() {
         Element::Number(number) if number.is_integer() => {
             Column::Integer(array.read::<i64>()?.into_iter().map(Some).collect())
         }
@@ -205,11 +206,19 @@ fn label(column: &Column, row: usize) -> Option<String> {
     }
 }
 
-/// Find every categorical column of anndata 0.7 (codes that refer to an array in `__categories`)
-/// in the file, with the keys of those groups of categories.
-pub(in crate::io) fn old_categoricals(
-    file: &Hdf5File,
-) -> Result<(Vec<String>, Vec<(String, Column)>)> {
+/// The categorical columns of anndata 0.7: codes that refer to an array in `__categories`.
+pub(in crate::io) struct OldCategoricals {
+    /// Keys of the groups `__categories`.
+    pub(in crate::io) groups: Vec<String>,
+    /// Columns by key.
+    pub(in crate::io) columns: Vec<(String, Column)>,
+}
+
+/// Groups within groups that are searched for tables.
+const DEEPEST: usize = 8;
+
+/// Find every categorical column of anndata 0.7 in the file.
+pub(in crate::io) fn old_categoricals(file: &Hdf5File) -> Result<OldCategoricals> {
     let (mut groups, mut columns) = (Vec::new(), Vec::new());
     let mut open = vec![String::new()];
     while let Some(group) = open.pop() {
@@ -218,11 +227,14 @@ pub(in crate::io) fn old_categoricals(
             if name == "__categories" {
                 groups.push(key);
             } else if file.node(&key)? == Some(Node::Group) {
-                open.push(key);
+                // Groups may contain themselves; real tables are not this deep.
+                if key.matches('/').count() < DEEPEST {
+                    open.push(key);
+                }
             } else if !group.is_empty() && file.attributes(&key)?.has("categories") {
                 columns.push((key, read_column(file, &group, &name)?));
             }
         }
     }
-    Ok((groups, columns))
+    Ok(OldCategoricals { groups, columns })
 }

@@ -1,6 +1,7 @@
 //! Matrices of an h5ad: dense, compressed rows or compressed columns, old and new attributes.
 
-use super::super::hdf5::{Array, Hdf5File, Node};
+use super::super::array::Array;
+use super::super::hdf5::{Hdf5File, Node};
 use super::super::sparse::{DenseRows, check_indptr, empty, from_columns, from_rows};
 use crate::cells::{CsrMatrix, Dense};
 use crate::{Error, Result};
@@ -38,7 +39,7 @@ impl StoredMatrix {
         }
         let place = file.place(key);
         if node == Node::Array {
-            let array = file.array(key)?;
+            let array = Array::open(file, key)?;
             let (n_rows, n_cols) = match array.shape[..] {
                 [n_rows] => (n_rows, 1),
                 [n_rows, n_cols] => (n_rows, n_cols),
@@ -77,9 +78,9 @@ impl StoredMatrix {
             }
         };
         check_width(&place, n_rows, n_cols)?;
-        let starts = file.array(&format!("{key}/indptr"))?;
-        let indices = file.array(&format!("{key}/indices"))?;
-        let data = file.array(&format!("{key}/data"))?;
+        let starts = Array::open(file, &format!("{key}/indptr"))?;
+        let indices = Array::open(file, &format!("{key}/indices"))?;
+        let data = Array::open(file, &format!("{key}/data"))?;
         for part in [&starts, &indices, &data] {
             if part.shape.len() != 1 {
                 let found = format!("{} dimensions", part.shape.len());

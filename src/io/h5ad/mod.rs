@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ReadOptions;
+use super::array::Array;
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::empty;
 use crate::cells::{Cells, CsrMatrix, Dense, Frame, Raw};
 use crate::{Error, Result};
 pub(super) use encode::{column_tree, dense_tree, dict, frame_tree, root_tree, text_tree};
-pub(super) use frame::{old_categoricals, read_array, read_frame};
+pub(super) use frame::{OldCategoricals, old_categoricals, read_array, read_frame};
 pub(super) use matrix::StoredMatrix;
 pub(super) use matrix::read_dense;
 
@@ -72,7 +73,7 @@ pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, 
     };
     matrix.check_shape(obs.len(), var.len())?;
     let streamed = if matrix.reads_by_row() {
-        Streamed::ByRow(matrix)
+        Streamed::ByRow(Box::new(matrix))
     } else {
         Streamed::Whole(matrix.read()?)
     };
@@ -82,7 +83,7 @@ pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, 
 /// A matrix that is handed out in blocks of rows.
 pub(super) enum Streamed {
     /// Read block by block.
-    ByRow(StoredMatrix),
+    ByRow(Box<StoredMatrix>),
     /// Stored in a way that must be read whole.
     Whole(CsrMatrix),
 }
@@ -133,14 +134,14 @@ fn read_raw(file: &Hdf5File, n_obs: usize) -> Result<Option<Raw>> {
 pub(super) fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
     let mut obsm = BTreeMap::new();
     if file.node("obsm")? == Some(Node::Array) {
-        return records::read_record_arrays(&file.array("obsm")?, n_obs);
+        return records::read_record_arrays(&Array::open(file, "obsm")?, n_obs);
     }
     for name in group_names(file, "obsm")? {
         let key = format!("obsm/{name}");
         if file.node(&key)? != Some(Node::Array) {
             continue;
         }
-        let array = file.array(&key)?;
+        let array = Array::open(file, &key)?;
         if !matches!(array.shape.len(), 1 | 2) || array.number().is_err() {
             continue;
         }

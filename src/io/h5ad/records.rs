@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::hdf5::{Array, Element, Hdf5File, Node, RecordField, fixed_text};
+use super::super::array::{Array, Element, RecordField, fixed_text};
+use super::super::hdf5::{Hdf5File, Node};
 use super::super::number::{Number, convert_numbers};
 use super::frame::{categorical, labels, read_array};
 use crate::cells::{Column, Dense, Frame};
@@ -11,8 +12,8 @@ use crate::{Error, Result};
 /// A table as an array of records (anndata 0.5 and 0.6): the first field is the index, and the
 /// categories of a column of codes lie in `uns`.
 pub(super) fn read_records(file: &Hdf5File, key: &str) -> Result<Frame> {
-    let array = file.array(key)?;
-    let Element::Record(fields) = &array.element else {
+    let array = Array::open(file, key)?;
+    let Element::Record(fields) = array.element() else {
         return Err(Error::input(
             array.place(),
             "a table",
@@ -57,7 +58,7 @@ pub(super) fn read_records(file: &Hdf5File, key: &str) -> Result<Frame> {
         if file.node(&key)? != Some(Node::Array) {
             continue;
         }
-        let categories = labels(&read_array(&file.array(&key)?)?);
+        let categories = labels(&read_array(&Array::open(file, &key)?)?);
         let codes: Vec<i64> = codes.iter().map(|code| code.unwrap_or(-1)).collect();
         // `obs` and `var` share the name in `uns`; the codes tell whose categories they are.
         if codes.iter().all(|&code| (-1..categories.len() as i64).contains(&code)) {
@@ -82,7 +83,7 @@ fn numbers(number: Number, bytes: &[u8]) -> Column {
 
 /// Read `obsm` as an array of records, each field an array of its own.
 pub(super) fn read_record_arrays(array: &Array, n_obs: usize) -> Result<BTreeMap<String, Dense>> {
-    let Element::Record(fields) = &array.element else {
+    let Element::Record(fields) = array.element() else {
         return Err(Error::input(
             array.place(),
             "a group or records",
