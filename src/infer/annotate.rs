@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::answer::Answer;
 use super::predictions::{PredictionFile, UNKNOWN, label};
 use super::reader::TrainedAnnotator;
-use crate::cells::{Column, CsrMatrix, Dense, MatrixState, detect};
+use crate::cells::{Column, CsrMatrix, Dense, MatrixState};
 use crate::genes::{Coverage, GeneMatcher, Orthologs, Species};
 use crate::io::{Annotations, CellBlocks, ReadOptions, write_annotated};
 use crate::{Error, Result};
@@ -120,7 +120,7 @@ fn open(input: &Path, options: &Options) -> Result<(CellBlocks, String)> {
     let plain = ReadOptions::default();
     let mut first = CellBlocks::open(input, &plain)?;
     let scaled = match first.next_block(BLOCK)? {
-        Some(block) => detect(&block)? == MatrixState::Scaled,
+        Some(block) => MatrixState::detect(&block)? == MatrixState::Scaled,
         None => false,
     };
     if scaled {
@@ -134,12 +134,9 @@ fn open(input: &Path, options: &Options) -> Result<(CellBlocks, String)> {
 
 /// The state of the first block holds for the file; a later block that disagrees is refused.
 fn settle(held: &mut Option<MatrixState>, block: &CsrMatrix, input: &Path) -> Result<MatrixState> {
-    let state = match *held {
-        Some(state) => state,
-        None => detect(block)?,
-    };
-    *held = Some(state);
-    if state == MatrixState::Counts && detect(block)? != MatrixState::Counts {
+    let found = MatrixState::detect(block)?;
+    let state = *held.get_or_insert(found);
+    if state == MatrixState::Counts && found != MatrixState::Counts {
         return Err(Error::input(
             input.display(),
             "counts in every row, as in the first",
@@ -158,13 +155,14 @@ fn match_genes<B: Backend>(
 ) -> Result<(Vec<Option<usize>>, Coverage)> {
     let matcher = GeneMatcher::new(&annotator.table.genes);
     let found = match &options.orthologs {
-        None => matcher.match_frame(blocks.var()).genes,
+        None => matcher.match_frame(blocks.var()),
         Some(path) => {
             let species: Species = annotator.checkpoint.card.species.parse()?;
             let orthologs = Orthologs::read(path)?;
-            matcher.match_through(&blocks.var().index, &orthologs, species.other(), None)
+            matcher.match_frame_through(blocks.var(), &orthologs, species.other(), None)
         }
-    };
+    }
+    .genes;
     let minimum = annotator.checkpoint.config.data.minimum_coverage;
     found.coverage.require(minimum, input.display())?;
     Ok((found.rows, found.coverage))
