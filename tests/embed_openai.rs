@@ -23,9 +23,7 @@ fn texts_of(request: &Request) -> Vec<String> {
 
 /// An answer with vectors of `width`, the last text first: the order is in `index`.
 fn vectors(texts: &[String], width: usize) -> Reply {
-    let item = |(index, text): (usize, &String)| {
-        json!({"object": "embedding", "index": index, "embedding": vec![text.len() as f32; width]})
-    };
+    let item = |(index, text): (usize, &String)| json!({"object": "embedding", "index": index, "embedding": vec![text.len() as f32; width]});
     let data: Vec<Value> = texts.iter().enumerate().rev().map(item).collect();
     Reply::new(200, json!({"object": "list", "data": data, "usage": {}}).to_string())
 }

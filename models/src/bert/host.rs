@@ -9,7 +9,7 @@ use std::any::TypeId;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 /// Values summed side by side, the width of the widest registers.
 const LANES: usize = 16;
@@ -19,26 +19,65 @@ pub(super) fn is_host<B: Backend>() -> bool {
     TypeId::of::<B>() == TypeId::of::<Flex>()
 }
 
+/// One change of the values of a tensor, row by row.
+pub(super) enum Step<'a> {
+    /// [`add_bias`].
+    Bias(&'a [f32]),
+    /// [`add_bias_gelu`].
+    BiasGelu(&'a [f32]),
+    /// [`normalise`] with scale, shift and epsilon.
+    Normalise(&'a [f32], &'a [f32], f32),
+    /// [`add_bias`] and [`add`] of the residual.
+    BiasResidual(&'a [f32], &'a [f32]),
+    /// [`masked_softmax`] with its width, rows and kept lengths.
+    Softmax(usize, usize, &'a [usize]),
+}
+
+struct Run<'a> {
+    values: &'a mut [f32],
+    step: Step<'a>,
+}
+
+// A type of its own rather than a closure: only what is inlined into the dispatch is compiled for
+// the wide registers, and a closure is not inlined for certain.
+impl NullaryFnOnce for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        match self.step {
+            Step::Bias(bias) => add_bias(self.values, bias),
+            Step::BiasGelu(bias) => add_bias_gelu(self.values, bias),
+            Step::Normalise(scale, shift, epsilon) => {
+                normalise(self.values, scale, shift, epsilon);
+            }
+            Step::BiasResidual(bias, residual) => {
+                add_bias(self.values, bias);
+                add(self.values, residual);
+            }
+            Step::Softmax(width, rows, kept) => masked_softmax(self.values, width, rows, kept),
+        }
+    }
+}
+
 /// Change the values of a tensor where they lie. Only for the backend of [`is_host`], on which
 /// nothing is copied as long as the tensor is not shared.
 pub(super) fn in_place<B: Backend, const D: usize>(
     tensor: Tensor<B, D>,
-    change: impl FnOnce(&mut [f32]),
+    step: Step<'_>,
 ) -> Tensor<B, D> {
     let device = tensor.device();
-    let mut data = tensor.into_data();
-    // The CPU backend holds f32; another type would be a mistake of this module, and is left as is
-    // by the conversion below only if it is f32 already.
-    data = data.convert::<f32>();
+    let mut data = tensor.into_data().convert::<f32>();
+    // Cannot fail after the conversion, which does nothing to the f32 of the CPU backend.
     if let Ok(values) = data.as_mut_slice::<f32>() {
-        Arch::new().dispatch(|| change(values));
+        Arch::new().dispatch(Run { values, step });
     }
     Tensor::from_data(data, &device)
 }
 
 /// Add `bias` to every row.
 #[inline(always)]
-pub(super) fn add_bias(values: &mut [f32], bias: &[f32]) {
+fn add_bias(values: &mut [f32], bias: &[f32]) {
     for row in values.chunks_exact_mut(bias.len()) {
         for (value, &bias) in row.iter_mut().zip(bias) {
             *value += bias;
@@ -49,7 +88,7 @@ pub(super) fn add_bias(values: &mut [f32], bias: &[f32]) {
 /// Add `bias` to every row and apply the exact GELU, `x/2 (1 + erf(x/√2))`
 /// (Hendrycks & Gimpel 2016, arXiv:1606.08415).
 #[inline(always)]
-pub(super) fn add_bias_gelu(values: &mut [f32], bias: &[f32]) {
+fn add_bias_gelu(values: &mut [f32], bias: &[f32]) {
     for row in values.chunks_exact_mut(bias.len()) {
         for (value, &bias) in row.iter_mut().zip(bias) {
             let x = *value + bias;
@@ -60,7 +99,7 @@ pub(super) fn add_bias_gelu(values: &mut [f32], bias: &[f32]) {
 
 /// Add the values of another tensor of the same shape.
 #[inline(always)]
-pub(super) fn add(values: &mut [f32], others: &[f32]) {
+fn add(values: &mut [f32], others: &[f32]) {
     for (value, &other) in values.iter_mut().zip(others) {
         *value += other;
     }
@@ -69,7 +108,7 @@ pub(super) fn add(values: &mut [f32], others: &[f32]) {
 /// Normalise every row to mean 0 and variance 1 and apply `scale` and `shift`
 /// (Ba et al. 2016, arXiv:1607.06450).
 #[inline(always)]
-pub(super) fn normalise(values: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) {
+fn normalise(values: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) {
     for row in values.chunks_exact_mut(scale.len()) {
         let count = row.len() as f32;
         let mean = sum(row, |value| value) / count;
@@ -84,7 +123,7 @@ pub(super) fn normalise(values: &mut [f32], scale: &[f32], shift: &[f32], epsilo
 /// Softmax over the first `kept` values of every row of `width`; the others become 0. `kept` has
 /// one length for each block of `rows` rows.
 #[inline(always)]
-pub(super) fn masked_softmax(values: &mut [f32], width: usize, rows: usize, kept: &[usize]) {
+fn masked_softmax(values: &mut [f32], width: usize, rows: usize, kept: &[usize]) {
     for (block, &kept) in values.chunks_exact_mut(rows * width).zip(kept) {
         for row in block.chunks_exact_mut(width) {
             let (row, padding) = row.split_at_mut(kept);
@@ -193,14 +232,14 @@ mod tests {
     #[test]
     fn gelu_is_the_exact_one() {
         let x = ramp(64, 333);
-        let ours = in_place(x.clone(), |values| add_bias_gelu(values, &[0.25; 333]));
+        let ours = in_place(x.clone(), Step::BiasGelu(&[0.25; 333]));
         assert!(largest_difference(ours, activation::gelu(x + 0.25)) < 2e-6);
     }
 
     #[test]
     fn softmax_over_the_kept_values_is_burns() {
         let x = ramp(24, 67) * 10.0;
-        let ours = in_place(x.clone(), |values| masked_softmax(values, 67, 12, &[67, 41]));
+        let ours = in_place(x.clone(), Step::Softmax(67, 12, &[67, 41]));
         let whole = activation::softmax(x.clone().slice([0..12, 0..67]), 1);
         let part = activation::softmax(x.slice([12..24, 0..41]), 1);
         assert!(largest_difference(ours.clone().slice([0..12, 0..67]), whole) < 1e-6);
@@ -214,11 +253,8 @@ mod tests {
         let scale = vec![1.5; 50];
         let shift = vec![-0.5; 50];
         let residual = x.clone().into_data().to_vec::<f32>().unwrap();
-        let ours = in_place(x.clone(), |values| {
-            add_bias(values, &[0.1; 50]);
-            add(values, &residual);
-            normalise(values, &scale, &shift, 1e-12);
-        });
+        let sum = in_place(x.clone(), Step::BiasResidual(&[0.1; 50], &residual));
+        let ours = in_place(sum, Step::Normalise(&scale, &shift, 1e-12));
         let sum = x * 2.0 + 0.1;
         let (variance, mean) = sum.clone().var_mean_bias(1);
         let theirs = (sum - mean) / variance.sqrt() * 1.5 - 0.5;

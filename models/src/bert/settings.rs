@@ -94,7 +94,7 @@ impl BertSettings {
         expect(path, "hidden_act", "gelu", &self.hidden_act)?;
         expect(path, "position_embedding_type", "absolute", &self.position_embedding_type)?;
         let heads = self.num_attention_heads;
-        if heads == 0 || self.hidden_size == 0 || self.hidden_size % heads != 0 {
+        if heads == 0 || self.hidden_size == 0 || !self.hidden_size.is_multiple_of(heads) {
             return Err(Error::Checkpoint {
                 path: path.to_path_buf(),
                 key: "num_attention_heads".to_owned(),
