@@ -31,8 +31,13 @@ fn main() {
     let device = Default::default();
     println!("kernels\tcells\ttokens\tforward_ms\tbackward_ms");
     let sizes = [(16, 256), (32, 128), (16, 1024)];
+    // `host` or `plain` measures one kind alone.
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let wanted = [("host", Kernels::Host), ("plain", Kernels::Plain)]
+        .into_iter()
+        .filter(|(name, _)| !["host", "plain"].contains(&only.as_str()) || *name == only);
     for (kernels, (cells, tokens)) in
-        [Kernels::Host, Kernels::Plain].into_iter().flat_map(|k| sizes.map(|size| (k, size)))
+        wanted.flat_map(|(_, kernels)| sizes.map(|size| (kernels, size)))
     {
         let llama = Llama::<Flex>::random_with_kernels(&config, 0, &device, kernels);
         let shape = [cells, tokens, config.hidden_size];
