@@ -1,5 +1,7 @@
 //! The plain kernels on Vulkan, where a driver is present.
 #![cfg(feature = "wgpu")]
+// clippy's leave for tests does not reach the functions that they share.
+#![allow(clippy::unwrap_used)]
 
 #[path = "llama/golden.rs"]
 mod golden;
