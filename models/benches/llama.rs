@@ -1,6 +1,6 @@
 //! Time of one training step's backbone part on the CPU: `forward_save` and `backward_input`.
 //!
-//!     cargo bench -p screader-models --bench llama
+//!     cargo bench -p screader-models --bench llama [-- host|plain [CELLS TOKENS]]
 //!
 //! The shape is that of stories260K (260,032 parameters), with random weights: time does not depend on them.
 
@@ -30,9 +30,19 @@ fn main() {
     };
     let device = Default::default();
     println!("kernels\tcells\ttokens\tforward_ms\tbackward_ms");
-    let sizes = [(16, 256), (32, 128), (16, 1024)];
+    // `CELLS TOKENS` after the kind measures that size alone.
+    let numbers: Vec<usize> = std::env::args().skip(2).flat_map(|word| word.parse()).collect();
+    let sizes = match numbers[..] {
+        [cells, tokens, ..] => vec![(cells, tokens)],
+        _ => vec![(16, 256), (32, 128), (16, 1024)],
+    };
+    // `host` or `plain` measures one kind alone.
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let wanted = [("host", Kernels::Host), ("plain", Kernels::Plain)]
+        .into_iter()
+        .filter(|(name, _)| !["host", "plain"].contains(&only.as_str()) || *name == only);
     for (kernels, (cells, tokens)) in
-        [Kernels::Host, Kernels::Plain].into_iter().flat_map(|k| sizes.map(|size| (k, size)))
+        wanted.flat_map(|(_, kernels)| sizes.iter().map(move |size| (kernels, *size)))
     {
         let llama = Llama::<Flex>::random_with_kernels(&config, 0, &device, kernels);
         let shape = [cells, tokens, config.hidden_size];

@@ -1,5 +1,7 @@
-//! The plain kernels on Vulkan, where a driver is present.
+//! The plain kernels on Vulkan, where a driver is present; `cubecl.toml` beside keeps autotune short.
 #![cfg(feature = "wgpu")]
+// clippy's leave for tests does not reach the functions that they share.
+#![allow(clippy::unwrap_used)]
 
 #[path = "llama/golden.rs"]
 mod golden;
@@ -28,9 +30,6 @@ fn on_vulkan(work: impl FnOnce(&WgpuDevice) + std::panic::UnwindSafe) {
 
 #[test]
 fn goldens_hold_on_vulkan() {
-    // SAFETY: this binary's only test has not started a thread yet. A first fully tuned run would take
-    // minutes on a software driver.
-    unsafe { std::env::set_var("CUBECL_AUTOTUNE_LEVEL", "minimal") };
     on_vulkan(|device| {
         let golden = Golden::read("gqa_tied");
         let llama = Llama::<Wgpu>::load(&golden.folder, device).unwrap();

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::product::{Into, Matrix, product};
-use super::vector::{dot, softmax, softmax_again, softmax_backward, vectorised};
+use super::vector;
 
 /// Query rows of one block: its part of the map stays in the second-level cache.
 const BLOCK_ROWS: usize = 64;
@@ -50,6 +50,7 @@ pub(crate) fn causal(
         .zip(k.par_chunks(shape.keys()).zip(v.par_chunks(shape.keys())))
         .for_each(|(((output, log_normalisers), q), (k, v))| {
             let mut map = vec![0.0; BLOCK_ROWS * tokens];
+            let mut sums = [0.0; BLOCK_ROWS];
             for head in 0..group {
                 let base = head * tokens;
                 for (start, end) in shape.blocks() {
@@ -60,16 +61,12 @@ pub(crate) fn causal(
                     let k = Matrix::new(k, end, width);
                     product(map, q, k.transposed(), Into::Replace);
                     let normalisers = &mut log_normalisers[base + start..base + end];
-                    vectorised(|| {
-                        for (row, normaliser) in normalisers.iter_mut().enumerate() {
-                            let row_weights = &mut map[row * end..(row + 1) * end];
-                            let (seen, hidden) = row_weights.split_at_mut(start + row + 1);
-                            *normaliser = softmax(seen);
-                            hidden.fill(0.0);
-                        }
-                    });
-                    let map = Matrix::new(map, rows, end);
-                    product(&mut output[span], map, Matrix::new(v, end, width), Into::Replace);
+                    let sums = &mut sums[..rows];
+                    vector::causal_weights(map, end, start, sums, normalisers);
+                    let (map, v) = (Matrix::new(map, rows, end), Matrix::new(v, end, width));
+                    let output = &mut output[span];
+                    product(output, map, v, Into::Replace);
+                    vector::divide_rows(output, width, sums);
                 }
             }
         });
@@ -146,19 +143,7 @@ fn key_head_backward(
             product(g_map, g, v.transposed(), Into::Replace);
             let output = &kept.output[span.clone()];
             let normalisers = &kept.log_normalisers[base + start..base + end];
-            vectorised(|| {
-                for (row, normaliser) in normalisers.iter().enumerate() {
-                    let span = row * end..(row + 1) * end;
-                    let (weights, hidden) = map[span.clone()].split_at_mut(start + row + 1);
-                    let (g_weights, g_hidden) = g_map[span].split_at_mut(start + row + 1);
-                    let own = row * width..(row + 1) * width;
-                    let pull = dot(&g_rows[own.clone()], &output[own]);
-                    softmax_again(weights, *normaliser);
-                    softmax_backward(g_weights, weights, pull);
-                    hidden.fill(0.0);
-                    g_hidden.fill(0.0);
-                }
-            });
+            vector::causal_weights_backward(map, g_map, end, start, normalisers, g_rows, output);
             let (map, g_map) = (Matrix::new(map, rows, end), Matrix::new(g_map, rows, end));
             product(&mut g_q[span], g_map, k, Into::Replace);
             product(&mut g_k[..end * width], g_map.transposed(), q, Into::Add);
@@ -184,7 +169,7 @@ pub(crate) fn last(
     {
         let (q, k) = (Matrix::new(q, group, width), Matrix::new(k, tokens, width));
         product(weights, q, k.transposed(), Into::Replace);
-        vectorised(|| weights.chunks_exact_mut(tokens).for_each(|row| _ = softmax(row)));
+        vector::softmax(weights, tokens);
         let map = Matrix::new(weights, group, tokens);
         product(output, map, Matrix::new(v, tokens, width), Into::Replace);
     }
@@ -216,11 +201,7 @@ pub(crate) fn last_backward(
             Matrix::new(&v[keys.clone()], tokens, width).transposed(),
             Into::Replace,
         );
-        vectorised(|| {
-            for (g, weights) in g_map.chunks_exact_mut(tokens).zip(map_rows.chunks_exact(tokens)) {
-                softmax_backward(g, weights, dot(g, weights));
-            }
-        });
+        vector::softmax_backward(&mut g_map, map_rows, tokens);
         let g_map = Matrix::new(&g_map, group, tokens);
         let k = Matrix::new(&k[keys.clone()], tokens, width);
         product(&mut gradients.q[own.clone()], g_map, k, Into::Replace);

@@ -46,13 +46,6 @@ impl Dimensions {
     }
 }
 
-impl Heads {
-    /// The same heads in rows that lack their first `width` numbers.
-    pub(crate) fn without(self, width: usize) -> Self {
-        Self { row: self.row - width, start: self.start - width, ..self }
-    }
-}
-
 /// A frozen decoder in host memory.
 pub struct Decoder {
     dimensions: Dimensions,

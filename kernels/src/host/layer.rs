@@ -3,7 +3,7 @@
 use super::attention::{self, Gradients, Kept, Shape};
 use super::decoder::Dimensions;
 use super::product::{Into, Matrix, product};
-use super::rotary::{Heads, Rotations, Turn, gather, scatter};
+use super::rotary::{Heads, Rotations, Turn, gather, gather_turned, scatter, scatter_turned_back};
 use super::vector;
 
 /// A frozen affine map: `weight` row-major `[outputs, inputs]`, `bias` `[outputs]` or nothing.
@@ -117,21 +117,15 @@ impl Layer {
         let (mut q, scale) = (vec![0.0; tokens * dimensions.query_width()], dimensions.scale());
         let mut k = vec![0.0; tokens * dimensions.key_width()];
         let mut v = vec![0.0; k.len()];
-        vector::vectorised(|| {
-            gather(&mut q, &rows, tokens, queries, |to, from, token| {
-                rotations.turn(to, from, token, Turn::Forward, scale);
-            });
-            gather(&mut k, &rows, tokens, keys, |to, from, token| {
-                rotations.turn(to, from, token, Turn::Forward, 1.0);
-            });
-            gather(&mut v, &rows, tokens, values, |to, from, _| to.copy_from_slice(from));
-        });
+        gather_turned(&mut q, &rows, tokens, queries, rotations, scale);
+        gather_turned(&mut k, &rows, tokens, keys, rotations, 1.0);
+        gather(&mut v, &rows, tokens, values);
         let mut mixed = vec![0.0; q.len()];
         let mut map = vec![0.0; tokens * dimensions.heads];
         attention::causal(&mut mixed, &mut map, &q, &k, &v, dimensions.shape(tokens));
         let mut mixed_rows = vec![0.0; q.len()];
         let heads = Heads { row: dimensions.query_width(), ..queries };
-        scatter(&mut mixed_rows, &mixed, tokens, heads, |to, from, _| to.copy_from_slice(from));
+        scatter(&mut mixed_rows, &mixed, tokens, heads);
         let mut middle = x.clone();
         self.output.add_forward(&mut middle, &mixed_rows);
         let (output, gate_up) = self.mlp(&middle, dimensions);
@@ -153,22 +147,14 @@ impl Layer {
         let g_rows = self.output.backward(&g);
         let mut g_mixed = vec![0.0; q.len()];
         let heads = Heads { row: dimensions.query_width(), ..queries };
-        gather(&mut g_mixed, &g_rows, tokens, heads, |to, from, _| to.copy_from_slice(from));
+        gather(&mut g_mixed, &g_rows, tokens, heads);
         let kept = Kept { q: &q, k: &k, v: &v, output: &mixed, log_normalisers: &map };
         let gradients = attention::causal_backward(&g_mixed, kept, dimensions.shape(tokens));
         let mut g_rows = vec![0.0; tokens * queries.row];
         let scale = dimensions.scale();
-        vector::vectorised(|| {
-            scatter(&mut g_rows, &gradients.q, tokens, queries, |to, from, token| {
-                rotations.turn(to, from, token, Turn::Back, scale);
-            });
-            scatter(&mut g_rows, &gradients.k, tokens, keys, |to, from, token| {
-                rotations.turn(to, from, token, Turn::Back, 1.0);
-            });
-            scatter(&mut g_rows, &gradients.v, tokens, values, |to, from, _| {
-                to.copy_from_slice(from);
-            });
-        });
+        scatter_turned_back(&mut g_rows, &gradients.q, tokens, queries, rotations, scale);
+        scatter_turned_back(&mut g_rows, &gradients.k, tokens, keys, rotations, 1.0);
+        scatter(&mut g_rows, &gradients.v, tokens, values);
         let g_normed = self.query_key_value.backward(&g_rows);
         self.add_norm_backward(&mut g, &g_normed, &input, &self.input_norm, dimensions);
         g
@@ -196,10 +182,8 @@ impl Layer {
         let mut k = vec![0.0; tokens * dimensions.key_width()];
         let mut v = vec![0.0; k.len()];
         let [keys, values] = [keys, values].map(|heads| heads.without(query_width));
-        gather(&mut k, &rows, tokens, keys, |to, from, token| {
-            rotations.turn(to, from, token, Turn::Forward, 1.0);
-        });
-        gather(&mut v, &rows, tokens, values, |to, from, _| to.copy_from_slice(from));
+        gather_turned(&mut k, &rows, tokens, keys, rotations, 1.0);
+        gather(&mut v, &rows, tokens, values);
         let mut mixed = vec![0.0; query_width];
         let mut map = vec![0.0; dimensions.heads * tokens];
         attention::last(&mut mixed, &mut map, &q, &k, &v, dimensions.shape(tokens));
@@ -233,10 +217,8 @@ impl Layer {
         let [_, keys, values] = dimensions.heads_in_rows();
         let [keys, values] = [keys, values].map(|heads| heads.without(query_width));
         let mut g_rows = vec![0.0; tokens * keys.row];
-        scatter(&mut g_rows, &g_k, tokens, keys, |to, from, token| {
-            rotations.turn(to, from, token, Turn::Back, 1.0);
-        });
-        scatter(&mut g_rows, &g_v, tokens, values, |to, from, _| to.copy_from_slice(from));
+        scatter_turned_back(&mut g_rows, &g_k, tokens, keys, rotations, 1.0);
+        scatter(&mut g_rows, &g_v, tokens, values);
         let all = self.query_key_value.outputs;
         let mut g_normed = self.query_key_value.part_backward(&g_rows, query_width..all);
         let last = (tokens - 1) * dimensions.hidden;

@@ -1,5 +1,7 @@
 //! Rotary positions over rows of heads, moving between token-major and head-major order on the way.
 
+use super::vector::vectorised;
+
 /// Cosines and sines of positions `0..tokens`, row-major `[tokens, head_dim / 2]`.
 pub(crate) struct Rotations {
     cos: Vec<f32>,
@@ -56,38 +58,70 @@ pub(crate) struct Heads {
     pub(crate) width: usize,
 }
 
-/// Gather heads from rows into `[heads, tokens, width]`, each passed through `copy(to, from, token)`.
-#[inline(always)]
-pub(crate) fn gather(
-    target: &mut [f32],
-    rows: &[f32],
-    tokens: usize,
-    heads: Heads,
-    copy: impl Fn(&mut [f32], &[f32], usize),
-) {
-    for (head, target) in target.chunks_exact_mut(tokens * heads.width).enumerate() {
-        let start = heads.start + head * heads.width;
-        for (token, target) in target.chunks_exact_mut(heads.width).enumerate() {
-            let at = token * heads.row + start;
-            copy(target, &rows[at..at + heads.width], token);
+impl Heads {
+    fn range(&self, head: usize, token: usize) -> std::ops::Range<usize> {
+        let at = token * self.row + self.start + head * self.width;
+        at..at + self.width
+    }
+
+    /// The same heads in rows that lack their first `width` numbers.
+    pub(crate) fn without(self, width: usize) -> Self {
+        Self { row: self.row - width, start: self.start - width, ..self }
+    }
+}
+
+vectorised! {
+    /// Gather heads from rows into `[heads, tokens, width]`, turned and scaled on the way.
+    pub(crate) fn gather_turned(
+        target: &mut [f32],
+        rows: &[f32],
+        tokens: usize,
+        heads: Heads,
+        rotations: &Rotations,
+        scale: f32,
+    ) {
+        for (head, target) in target.chunks_exact_mut(tokens * heads.width).enumerate() {
+            for (token, target) in target.chunks_exact_mut(heads.width).enumerate() {
+                let source = &rows[heads.range(head, token)];
+                rotations.turn(target, source, token, Turn::Forward, scale);
+            }
         }
     }
 }
 
-/// Scatter `[heads, tokens, width]` into rows, each head passed through `copy(to, from, token)`.
-#[inline(always)]
-pub(crate) fn scatter(
-    rows: &mut [f32],
-    source: &[f32],
-    tokens: usize,
-    heads: Heads,
-    copy: impl Fn(&mut [f32], &[f32], usize),
-) {
+vectorised! {
+    /// Scatter `[heads, tokens, width]` into rows, turned back and scaled on the way.
+    pub(crate) fn scatter_turned_back(
+        rows: &mut [f32],
+        source: &[f32],
+        tokens: usize,
+        heads: Heads,
+        rotations: &Rotations,
+        scale: f32,
+    ) {
+        for (head, source) in source.chunks_exact(tokens * heads.width).enumerate() {
+            for (token, source) in source.chunks_exact(heads.width).enumerate() {
+                let target = &mut rows[heads.range(head, token)];
+                rotations.turn(target, source, token, Turn::Back, scale);
+            }
+        }
+    }
+}
+
+/// Gather heads from rows into `[heads, tokens, width]`.
+pub(crate) fn gather(target: &mut [f32], rows: &[f32], tokens: usize, heads: Heads) {
+    for (head, target) in target.chunks_exact_mut(tokens * heads.width).enumerate() {
+        for (token, target) in target.chunks_exact_mut(heads.width).enumerate() {
+            target.copy_from_slice(&rows[heads.range(head, token)]);
+        }
+    }
+}
+
+/// Scatter `[heads, tokens, width]` into rows.
+pub(crate) fn scatter(rows: &mut [f32], source: &[f32], tokens: usize, heads: Heads) {
     for (head, source) in source.chunks_exact(tokens * heads.width).enumerate() {
-        let start = heads.start + head * heads.width;
         for (token, source) in source.chunks_exact(heads.width).enumerate() {
-            let at = token * heads.row + start;
-            copy(&mut rows[at..at + heads.width], source, token);
+            rows[heads.range(head, token)].copy_from_slice(source);
         }
     }
 }

@@ -129,7 +129,7 @@ impl<B: Backend> Llama<B> {
         device: &B::Device,
         kernels: Kernels,
     ) -> Self {
-        let (source, folder) = (Source::Seed(RandomWeights::new(seed)), PathBuf::new());
+        let (source, folder) = (Source::Seed(Box::new(RandomWeights::new(seed))), PathBuf::new());
         match Self::build(config.clone(), source, folder, seed, device, kernels, &|_, _| {}) {
             Ok(llama) => llama,
             Err(error) => unreachable!("a seed reads no file: {error}"),

@@ -50,7 +50,7 @@ pub(crate) enum Source {
     /// A published checkpoint; the prefix is `model.` or nothing.
     Folder { checkpoint: Checkpoint, prefix: &'static str },
     /// A seeded control.
-    Seed(RandomWeights),
+    Seed(Box<RandomWeights>),
 }
 
 /// The name of the output head in a checkpoint.
