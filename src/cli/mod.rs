@@ -1,6 +1,7 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
 mod config;
+mod convert;
 mod doctor;
 mod embed;
 mod fetch;
@@ -28,6 +29,7 @@ enum Verb {
     Embed(embed::EmbedArgs),
     Genes(genes::GenesArgs),
     Fetch(fetch::FetchArgs),
+    Convert(convert::ConvertArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
 }
@@ -41,6 +43,7 @@ impl Cli {
             Verb::Embed(args) => args.run(),
             Verb::Genes(args) => args.run(),
             Verb::Fetch(args) => args.run(),
+            Verb::Convert(args) => args.run(),
             Verb::Config(args) => args.run(),
             Verb::Doctor(args) => args.run(),
         }

@@ -36,9 +36,9 @@ pub(super) struct MachineArgs {
 }
 
 impl SettingArgs {
-    /// The settings of this run.
-    pub(super) fn config(&self) -> Result<Config> {
-        Config::load(self.preset, self.config.as_deref(), &self.set)
+    /// The settings of this run, over those of `preset` unless another was named.
+    pub(super) fn config(&self, preset: Option<Preset>) -> Result<Config> {
+        Config::load(self.preset.or(preset), self.config.as_deref(), &self.set)
     }
 
     /// The device of this run, probed; the threads are set.

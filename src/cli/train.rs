@@ -10,7 +10,7 @@ use screader_models::trainable::{Trainable, TrainableConfig, write_parameters};
 use super::settings::SettingArgs;
 use crate::backbone::Backbone;
 use crate::cells::Cells;
-use crate::config::Config;
+use crate::config::{Config, Preset};
 use crate::demo;
 use crate::device::{Device, on_device};
 use crate::embed::EmbeddingTable;
@@ -118,7 +118,8 @@ impl TrainArgs {
     }
 
     fn config(&self) -> Result<Config> {
-        let mut config = self.settings.config()?;
+        let demo = self.data.is_none().then_some(Preset::Demo);
+        let mut config = self.settings.config(demo)?;
         config.data.label = self.label.clone().unwrap_or(config.data.label);
         config.split.group = self.group_by.clone().or(config.split.group);
         Ok(config)

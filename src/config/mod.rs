@@ -145,12 +145,15 @@ pub struct InferConfig {
 pub enum Preset {
     /// What scReader's paper trains with: plain layers, 5e-5, batch 64, 10 epochs, 1,000 warm-up steps.
     Paper,
+    /// Shorter sequences and fewer steps, for the bundled demo, which takes it by itself.
+    Demo,
 }
 
 impl Preset {
     fn toml(self) -> &'static str {
         match self {
             Self::Paper => include_str!("paper.toml"),
+            Self::Demo => include_str!("demo.toml"),
         }
     }
 }
