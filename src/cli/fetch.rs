@@ -8,8 +8,8 @@ use super::embed::MinilmArgs;
 use crate::Result;
 use crate::embed::minilm_folder;
 use crate::fetch::{
-    Downloader, HubAddress, HubModel, NCBI_GENE_DATA, fetch_backbone, fetch_gene_files, fetch_model,
-    known_backbones,
+    Downloader, HubAddress, HubModel, NCBI_GENE_DATA, fetch_backbone, fetch_gene_files,
+    fetch_model, known_backbones,
 };
 use crate::genes::Species;
 
@@ -62,11 +62,11 @@ struct BackboneArgs {
 
 #[derive(Debug, Args)]
 struct FetchMinilmArgs {
-    #[command(flatten)]
-    minilm: MinilmArgs,
     /// Take the newest revision, whatever the lock says; the weights stay the same.
     #[arg(long)]
     update: bool,
+    #[command(flatten)]
+    minilm: MinilmArgs,
 }
 
 impl FetchArgs {

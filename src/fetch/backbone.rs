@@ -27,7 +27,8 @@ pub fn fetch_backbone(
     update: bool,
 ) -> Result<FetchedModel> {
     let mut known = known_backbones()?;
-    let place = known.iter().position(|one| one.name.eq_ignore_ascii_case(name) || one.repo == name);
+    let place =
+        known.iter().position(|one| one.name.eq_ignore_ascii_case(name) || one.repo == name);
     let (folder_name, repo, sha256) = match place.map(|place| known.swap_remove(place)) {
         Some(backbone) => (backbone.name, backbone.repo, backbone.sha256),
         None => (name.replace('/', "--"), checked_repo(name, &known)?, Default::default()),
