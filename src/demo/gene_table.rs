@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn the_species_tables_follow_from_the_one_table() {
         for species in [Species::Mouse, Species::Human] {
-            let mut lines = description_table(species).lines();
+            let mut lines = crate::demo::description_table(species).lines();
             assert_eq!(lines.next(), Some("# screader gene descriptions: 1"));
             assert_eq!(lines.next(), Some(format!("# species: {species}").as_str()));
             assert_eq!(lines.next(), Some("# template: own"));
