@@ -1,5 +1,7 @@
 //! MiniLM against sentence-transformers on real gene texts (scripts/reference/minilm_goldens.py).
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::path::PathBuf;
 
 use half::f16;

@@ -1,5 +1,7 @@
 //! The OpenAI-compatible provider against a server on this machine.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod http_server;
 
 use std::collections::HashMap;
@@ -94,7 +96,8 @@ fn refusals_that_stay_are_not_asked_again() {
 
 #[test]
 fn answers_that_do_not_fit_the_question_are_refused() {
-    let answers: [(&str, fn(&[String]) -> Reply); 5] = [
+    type Answer = fn(&[String]) -> Reply;
+    let answers: [(&str, Answer); 5] = [
         ("1 vectors for 2 texts", |texts| vectors(&texts[1..], 1536)),
         ("text 7", |_| {
             let item = |index| json!({"index": index, "embedding": [1.0]});

@@ -1,5 +1,7 @@
 //! The embedding table on disk, its rerun and its journal.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 

@@ -261,7 +261,7 @@ fn a_backbone_is_fetched_locked_and_held_to_its_lock() {
     let text = std::fs::read_to_string(&lock_path).unwrap();
     assert!(text.contains(ABC) && text.contains("c0ffee") && !text.contains("secret"), "{text}");
     let lock = Lock::read(&lock_path).unwrap();
-    assert_eq!(lock.backbone["some-org--tiny"], done.locked);
+    assert_eq!(lock.model["some-org--tiny"], done.locked);
 
     assert_eq!(fetch(&hub_address, false).unwrap().kept, 2, "nothing is downloaded twice");
 

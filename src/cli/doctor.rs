@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::device::{Device, DeviceMemory, Format, Plan, Survey};
+use crate::embed::{find_minilm, minilm_folder};
 use crate::fetch::{Backbone, known_backbones};
 
 /// Show devices, memory and which backbone fits.
@@ -110,7 +111,7 @@ impl DoctorArgs {
                 })
             })
             .collect();
-        let minilm = minilm_folder();
+        let minilm = find_minilm(minilm_named().as_deref());
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "processor": {
@@ -195,25 +196,20 @@ fn devices_text(survey: &Survey) -> String {
 }
 
 fn minilm_text() -> String {
-    match minilm_folder() {
-        Ok(folder) => format!("MiniLM in {}", folder.display()),
-        Err(folder) => format!(
+    let named = minilm_named();
+    match (find_minilm(named.as_deref()), minilm_folder(named.as_deref())) {
+        (Ok(folder), _) => format!("MiniLM in {}", folder.display()),
+        (Err(_), Ok(folder)) => format!(
             "no MiniLM in {}: `screader fetch minilm`, or scripts/fetch-minilm, gets it",
             folder.display()
         ),
+        (_, Err(no_home)) => format!("no MiniLM: {no_home}"),
     }
 }
 
-/// Where MiniLM is, or where it is looked for.
-fn minilm_folder() -> std::result::Result<PathBuf, PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = || {
-        let cache = named("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || PathBuf::from(named("HOME").unwrap_or_default()).join(".cache");
-        cache.unwrap_or_else(home).join("screader").join("all-MiniLM-L6-v2")
-    };
-    let folder = named("SCREADER_MINILM").map_or_else(cache, PathBuf::from);
-    if folder.join("config.json").is_file() { Ok(folder) } else { Err(folder) }
+/// The folder that the environment names, as for `screader embed`.
+fn minilm_named() -> Option<PathBuf> {
+    std::env::var_os("SCREADER_MINILM").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn needs(backbone: &Backbone, tokens: u64) -> Value {

@@ -57,10 +57,10 @@ enum Provider {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "MiniLM")]
-struct MinilmArgs {
+pub(super) struct MinilmArgs {
     /// The folder of the weights [default: screader/all-MiniLM-L6-v2 in the user's cache].
     #[arg(long, value_name = "DIR", env = "SCREADER_MINILM")]
-    model_dir: Option<PathBuf>,
+    pub(super) model_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::embed::MinilmArgs;
 use crate::Result;
+use crate::embed::minilm_folder;
 use crate::fetch::{
-    Downloader, HubAddress, NCBI_GENE_DATA, fetch_backbone, fetch_gene_files, known_backbones,
+    Downloader, HubAddress, HubModel, NCBI_GENE_DATA, fetch_backbone, fetch_gene_files,
+    fetch_model, known_backbones,
 };
 use crate::genes::Species;
 
-/// Download gene records and backbones.
+/// Download gene records, backbones and MiniLM.
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
     #[command(subcommand)]
@@ -24,6 +27,9 @@ enum What {
     /// A backbone by its known name or as owner/name on the Hugging Face hub; without a name the
     /// known ones are listed. HF_TOKEN opens gated ones, HF_ENDPOINT names a mirror.
     Backbone(BackboneArgs),
+    /// all-MiniLM-L6-v2 (90 MB, Apache-2.0) from the Hugging Face hub, to where `screader embed` looks
+    /// for it. HF_ENDPOINT names a mirror.
+    Minilm(FetchMinilmArgs),
 }
 
 #[derive(Debug, Args)]
@@ -54,12 +60,22 @@ struct BackboneArgs {
     update: bool,
 }
 
+#[derive(Debug, Args)]
+struct FetchMinilmArgs {
+    /// Take the newest revision, whatever the lock says; the weights stay the same.
+    #[arg(long)]
+    update: bool,
+    #[command(flatten)]
+    minilm: MinilmArgs,
+}
+
 impl FetchArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
         match self.what {
             What::Genes(args) => args.run(),
             What::Backbone(args) => args.run(),
+            What::Minilm(args) => args.run(),
         }
     }
 }
@@ -89,6 +105,16 @@ impl BackboneArgs {
         };
         let hub = HubAddress::from_environment();
         let fetched = fetch_backbone(&Downloader::new()?, &hub, &name, &self.out, self.update)?;
+        println!("{}", fetched.folder.display());
+        Ok(())
+    }
+}
+
+impl FetchMinilmArgs {
+    fn run(self) -> Result<()> {
+        let model = HubModel::minilm(&minilm_folder(self.minilm.model_dir.as_deref())?);
+        let hub = HubAddress::from_environment();
+        let fetched = fetch_model(&Downloader::new()?, &hub, &model, self.update)?;
         println!("{}", fetched.folder.display());
         Ok(())
     }

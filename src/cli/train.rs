@@ -205,7 +205,7 @@ impl TrainArgs {
         match self.species {
             Some(species) if table.metadata.species != species.to_string() => Err(Error::input(
                 path.display(),
-                format!("a table of {} genes", species.to_string()),
+                format!("a table of {species} genes"),
                 format!("{} genes", table.metadata.species),
                 "pass the table of that species, or another --species",
             )),
@@ -257,7 +257,7 @@ impl Plan {
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
 
         std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "create"))?;
-        self.table.write(&self.folder.join("genes.safetensors"))?;
+        self.table.write(self.folder.join("genes.safetensors"))?;
         let run = Run::<A> {
             config: &self.config,
             task,

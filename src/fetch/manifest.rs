@@ -51,7 +51,7 @@ struct Manifest {
 impl Backbone {
     /// The page of the model.
     pub fn url(&self) -> String {
-        format!("{}/{}", super::backbone::HUGGING_FACE, self.repo)
+        format!("{}/{}", super::hub::HUGGING_FACE, self.repo)
     }
 
     /// Number of weights that the shape makes: embedding, and per layer the four attention

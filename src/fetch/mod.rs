@@ -1,15 +1,19 @@
-//! Downloads: gene files of NCBI, backbones of the Hugging Face hub. No other host is asked.
+//! Downloads: gene files of NCBI, backbones and MiniLM of the Hugging Face hub. No other host is
+//! asked.
 
 mod backbone;
 mod download;
 mod gene_files;
+mod hub;
 mod integrity;
 mod lock;
 mod manifest;
+mod minilm;
 
-pub use backbone::{FetchedBackbone, HubAddress, fetch_backbone};
+pub use backbone::fetch_backbone;
 pub use download::{Download, Downloaded, Downloader};
 pub use gene_files::{NCBI_GENE_DATA, fetch_gene_files};
+pub use hub::{FetchedModel, HubAddress, HubModel, fetch_model};
 pub use integrity::sha256_of;
-pub use lock::{Lock, LockedBackbone, LockedFile};
+pub use lock::{Lock, LockedFile, LockedModel};
 pub use manifest::{Backbone, known_backbones};
