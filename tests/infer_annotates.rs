@@ -1,5 +1,7 @@
 //! Train, then annotate: what is written, and that it does not depend on how it is read.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -26,9 +28,23 @@ fn a_trained_annotator_annotates_other_cells() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let said = ok(screader(&[
-        "train", "--species", "mouse", "--device", "cpu", "--out", text(&run),
-        "--set", "train.steps=60", "--set", "rank.top_genes=32", "--set", "train.warmup=5",
-        "--set", "train.evaluate_every=20", "--set", "train.checkpoint_every=30",
+        "train",
+        "--species",
+        "mouse",
+        "--device",
+        "cpu",
+        "--out",
+        text(&run),
+        "--set",
+        "train.steps=60",
+        "--set",
+        "rank.top_genes=32",
+        "--set",
+        "train.warmup=5",
+        "--set",
+        "train.evaluate_every=20",
+        "--set",
+        "train.checkpoint_every=30",
     ]));
     for part in ["screader (random LLaMA)", "GenePT-w", "majority guess", "control", "annotated"] {
         assert!(said.contains(part), "{part}: {said}");
@@ -44,9 +60,21 @@ fn a_trained_annotator_annotates_other_cells() {
     let parquet = folder.path().join("labels.parquet");
     let json = folder.path().join("labels.jsonl");
     ok(screader(&[
-        "infer", "--checkpoint", text(&run), "--data", text(&query), "--out", text(&out),
-        "--predictions", text(&csv), "--predictions", text(&parquet), "--predictions", text(&json),
-        "--device", "cpu",
+        "infer",
+        "--checkpoint",
+        text(&run),
+        "--data",
+        text(&query),
+        "--out",
+        text(&out),
+        "--predictions",
+        text(&csv),
+        "--predictions",
+        text(&parquet),
+        "--predictions",
+        text(&json),
+        "--device",
+        "cpu",
     ]));
     assert_eq!(std::fs::read(&query).unwrap(), before, "the input was changed");
 
@@ -92,8 +120,15 @@ fn a_trained_annotator_annotates_other_cells() {
     write_h5ad(&part, &few).unwrap();
     let few_out = folder.path().join("few.annotated.h5ad");
     ok(screader(&[
-        "infer", "--checkpoint", text(&run), "--data", text(&few), "--out", text(&few_out),
-        "--device", "cpu",
+        "infer",
+        "--checkpoint",
+        text(&run),
+        "--data",
+        text(&few),
+        "--out",
+        text(&few_out),
+        "--device",
+        "cpu",
     ]));
     let few = read(&few_out, &ReadOptions::default()).unwrap();
     for (place, &row) in rows.iter().enumerate() {
@@ -115,8 +150,15 @@ fn infer_refuses_what_it_cannot_use() {
         (&["--predictions", "labels.docx"], ".csv"),
     ];
     for (more, expected) in cases {
-        let mut arguments =
-            vec!["infer", "--checkpoint", text(&nowhere), "--data", text(&query), "--device", "cpu"];
+        let mut arguments = vec![
+            "infer",
+            "--checkpoint",
+            text(&nowhere),
+            "--data",
+            text(&query),
+            "--device",
+            "cpu",
+        ];
         arguments.extend(more);
         let output = screader(&arguments);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,7 @@
 //! What cannot be trained on is refused in one line, with exit code 2 and nothing half-written.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,8 +105,7 @@ fn fewer_cells_than_folds_are_refused() {
     let data = bench.file(|cells| {
         relabel(cells, |row| (row < 6).then(|| if row < 3 { "a" } else { "b" }.to_string()));
     });
-    let line =
-        bench.refusal(&data, &["--set", "split.method=kfold", "--set", "split.folds=10"]);
+    let line = bench.refusal(&data, &["--set", "split.method=kfold", "--set", "split.folds=10"]);
     assert!(line.contains("10"), "{line}");
 }
 

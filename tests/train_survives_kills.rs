@@ -1,5 +1,7 @@
 //! A run that is killed at any instant and resumed ends with the weights of an uninterrupted one.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{
-    AdaptiveMomentumState, AdamW as Rule, AdamWConfig as RuleConfig, AdamWState, GradientsParams,
+    AdamW as Rule, AdamWConfig as RuleConfig, AdamWState, AdaptiveMomentumState, GradientsParams,
     SimpleOptimizer,
 };
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -52,16 +52,19 @@ impl AdamWConfig {
 
 impl<B: Backend> AdamW<B> {
     /// Update every parameter of `module` that has a gradient.
-    pub fn step<A, M>(&mut self, learning_rate: f64, module: M, gradients: GradientsParams, norm: f64) -> M
+    pub fn step<A, M>(
+        &mut self,
+        learning_rate: f64,
+        module: M,
+        gradients: GradientsParams,
+        norm: f64,
+    ) -> M
     where
         A: AutodiffBackend<InnerBackend = B>,
         M: Module<A>,
     {
-        let scale = if self.clip_norm > 0.0 && norm > self.clip_norm {
-            self.clip_norm / norm
-        } else {
-            1.0
-        };
+        let scale =
+            if self.clip_norm > 0.0 && norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
         let module = module.map(&mut Step {
             optimizer: self,
             gradients,
@@ -96,8 +99,11 @@ impl<B: Backend> AdamW<B> {
             let length = one.values.len();
             Tensor::from_data(TensorData::new(one.values, [length]), device)
         };
-        let names: Vec<String> =
-            state.keys().filter_map(|key| key.strip_suffix(".moment_1")).map(String::from).collect();
+        let names: Vec<String> = state
+            .keys()
+            .filter_map(|key| key.strip_suffix(".moment_1"))
+            .map(String::from)
+            .collect();
         for name in names {
             let first = state.remove(&format!("{name}.moment_1"));
             let second = state.remove(&format!("{name}.moment_2"));
@@ -110,7 +116,10 @@ impl<B: Backend> AdamW<B> {
 }
 
 /// The 2-norm of all gradients of `module` taken together.
-pub fn global_norm<A: AutodiffBackend, M: Module<A>>(module: &M, gradients: &GradientsParams) -> f64 {
+pub fn global_norm<A: AutodiffBackend, M: Module<A>>(
+    module: &M,
+    gradients: &GradientsParams,
+) -> f64 {
     let mut norm = Norm { gradients, squares: 0.0 };
     module.visit(&mut norm);
     norm.squares.sqrt()

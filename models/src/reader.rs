@@ -153,7 +153,6 @@ impl<B: Backend> TokenSource<B> {
     }
 }
 
-
 fn integers<B: Backend>(values: &[u32], device: &B::Device) -> Tensor<B, 1, Int> {
     let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
     let length = values.len();

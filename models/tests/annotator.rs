@@ -1,6 +1,8 @@
 //! The joined network: its gradients are those of its loss, and neither company nor packing of cells
 //! changes what is said of a cell.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use burn::backend::{Autodiff, Flex};
@@ -204,8 +206,10 @@ fn micro_batches_add_up_to_the_batch() {
     assert!((loss - whole.loss).abs() < 1e-5);
     let ones: Vec<Vec<f32>> =
         read_parameters(&trainable).iter().map(|one| vec![1.0; one.values.len()]).collect();
-    let (a, b) =
-        (along(&trainable, &whole.gradients, &ones), along(&trainable, &accumulated.grads(), &ones));
+    let (a, b) = (
+        along(&trainable, &whole.gradients, &ones),
+        along(&trainable, &accumulated.grads(), &ones),
+    );
     assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} against {b}");
 }
 

@@ -217,7 +217,12 @@ impl TrainArgs {
 impl Plan {
     fn announce(&self, task: &Task) {
         let split = &task.split;
-        eprintln!("cells     {}: {} labelled, {} types", self.source, task.names.len(), task.classes.len());
+        eprintln!(
+            "cells     {}: {} labelled, {} types",
+            self.source,
+            task.names.len(),
+            task.classes.len()
+        );
         if task.unlabelled > 0 {
             eprintln!("          {} cells without a label are left out", task.unlabelled);
         }
@@ -242,7 +247,8 @@ impl Plan {
 
     /// Train, calibrate, compare with the baselines and annotate the input.
     fn train<A: AutodiffBackend>(self, task: &Task, device: &A::Device) -> Result<()> {
-        let annotator = self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
+        let annotator =
+            self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
         let sizes = TrainableConfig {
             token_size: annotator.tokens().token_size(),
             hidden_size: annotator.hidden_size(),
@@ -268,9 +274,15 @@ impl Plan {
         let mut best = run.fit(trainable, device, self.resume.clone())?;
 
         let fresh: Trainable<A> = sizes.init(self.config.train.seed, 0.0, device);
-        let trainable = write_parameters(fresh, best.parameters.clone()).map_err(|(name, expected)| {
-            Error::input(name, expected, "another shape", "the checkpoint is damaged: train again")
-        })?;
+        let trainable =
+            write_parameters(fresh, best.parameters.clone()).map_err(|(name, expected)| {
+                Error::input(
+                    name,
+                    expected,
+                    "another shape",
+                    "the checkpoint is damaged: train again",
+                )
+            })?;
         let reader = for_reading(&trainable);
         let micro_batch = self.config.train.micro_batch_size;
         if !task.split.validation.is_empty() {
@@ -282,7 +294,8 @@ impl Plan {
         }
         if !task.split.test.is_empty() {
             let test = evaluate(&annotator, &reader, task, &task.split.test, micro_batch)?;
-            let comparison = Comparison::measure(task, &self.table, &self.backbone, &test.predicted)?;
+            let comparison =
+                Comparison::measure(task, &self.table, &self.backbone, &test.predicted)?;
             result::write(&self.folder, &comparison)?;
             println!("{comparison}");
         }

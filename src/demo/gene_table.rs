@@ -1,7 +1,7 @@
 //! The demo's genes: one table, written by hand, from which both species' tables derive.
 
-use super::tissue::Programme;
 use super::CELL_TYPES;
+use super::tissue::Programme;
 use crate::genes::Species;
 use crate::{Error, Result};
 

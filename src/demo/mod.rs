@@ -38,4 +38,3 @@ pub fn embeddings(species: Species) -> Result<EmbeddingTable> {
     };
     EmbeddingTable::from_bytes(bytes, Path::new(name))
 }
-

@@ -24,10 +24,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution, Gamma, LogNormal, Poisson};
 
-use crate::genes::Species;
 use super::gene_table::{DemoGene, demo_genes};
 use super::tissue::{CELL_TYPES, Programme};
 use crate::cells::{Cells, Column, CsrMatrix, Frame};
+use crate::genes::Species;
 use crate::{Error, Result};
 
 /// The parameters of the simulator; [`Parameters::default`] is the bundled demo.

@@ -60,7 +60,7 @@ pub struct PredictionFile {
 }
 
 enum Writer {
-    Separated(csv::Writer<NamedTempFile>),
+    Separated(Box<csv::Writer<NamedTempFile>>),
     Json(BufWriter<NamedTempFile>),
     Parquet { writer: Box<SerializedFileWriter<File>>, file: NamedTempFile },
 }
@@ -77,7 +77,7 @@ impl PredictionFile {
                 let delimiter = if format == Format::Csv { b',' } else { b'\t' };
                 let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(file);
                 writer.write_record(header()).map_err(csv_error(path))?;
-                Writer::Separated(writer)
+                Writer::Separated(Box::new(writer))
             }
             Format::Json => Writer::Json(BufWriter::new(file)),
             Format::Parquet => {
@@ -118,12 +118,12 @@ impl PredictionFile {
     pub fn finish(self) -> Result<()> {
         let path = self.path;
         let file = match self.writer {
-            Writer::Separated(writer) => {
-                writer.into_inner().map_err(|error| Error::io(&path, "write")(error.into_error()))?
-            }
-            Writer::Json(writer) => {
-                writer.into_inner().map_err(|error| Error::io(&path, "write")(error.into_error()))?
-            }
+            Writer::Separated(writer) => writer
+                .into_inner()
+                .map_err(|error| Error::io(&path, "write")(error.into_error()))?,
+            Writer::Json(writer) => writer
+                .into_inner()
+                .map_err(|error| Error::io(&path, "write")(error.into_error()))?,
             Writer::Parquet { writer, file } => {
                 writer.close().map_err(parquet_error(&path))?;
                 file

@@ -75,7 +75,7 @@ pub enum Source {
 impl Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Demo { species } => write!(f, "the bundled {} demo", species.to_string()),
+            Self::Demo { species } => write!(f, "the bundled {species} demo"),
             Self::File { path } => write!(f, "{}", path.display()),
         }
     }
@@ -152,9 +152,8 @@ impl Checkpoint {
             ));
         }
         let text = read_text(&folder.join("config.toml"))?;
-        let config = toml::from_str(&text).map_err(|error| {
-            damaged(&folder.join("config.toml"), &error)
-        })?;
+        let config =
+            toml::from_str(&text).map_err(|error| damaged(&folder.join("config.toml"), &error))?;
         let optimizer = folder.join("optimizer.safetensors");
         Ok(Self {
             config,

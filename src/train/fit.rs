@@ -206,14 +206,15 @@ fn restore<A: AutodiffBackend>(
     checkpoint: Checkpoint,
     device: &A::Device,
 ) -> Result<(Trainable<A>, Progress)> {
-    let trainable = write_parameters(trainable, checkpoint.parameters).map_err(|(name, expected)| {
-        Error::input(
-            format!("trainable.safetensors: {name}"),
-            expected,
-            "another shape or nothing",
-            "resume with the settings the run began with",
-        )
-    })?;
+    let trainable =
+        write_parameters(trainable, checkpoint.parameters).map_err(|(name, expected)| {
+            Error::input(
+                format!("trainable.safetensors: {name}"),
+                expected,
+                "another shape or nothing",
+                "resume with the settings the run began with",
+            )
+        })?;
     optimizer.restore(checkpoint.progress.step, checkpoint.optimizer.unwrap_or_default(), device);
     Ok((trainable, checkpoint.progress))
 }

@@ -31,8 +31,7 @@ impl Journal {
         } else {
             keep_until(&path, step)?;
         }
-        let file =
-            OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
         let bar = ProgressBar::new(total as u64).with_position(step as u64);
         bar.set_style(
             ProgressStyle::with_template("training {bar:24} {pos}/{len} {msg} · {eta} left")
@@ -61,7 +60,9 @@ impl Journal {
             self.validation
         ));
         self.bar.set_position(step as u64);
-        self.line(json!({ "step": step, "loss": loss, "learning_rate": rate, "gradient_norm": norm }))
+        self.line(
+            json!({ "step": step, "loss": loss, "learning_rate": rate, "gradient_norm": norm }),
+        )
     }
 
     /// Record one look at the validation cells.

@@ -45,7 +45,12 @@ impl Task {
     /// # Errors
     /// A missing label column (with the columns there are), fewer than two types, a matrix that cannot
     /// be log-normalised, a gene table that covers too few genes, a split that cannot be made.
-    pub fn prepare(cells: &Cells, place: &str, table: &EmbeddingTable, config: &Config) -> Result<Self> {
+    pub fn prepare(
+        cells: &Cells,
+        place: &str,
+        table: &EmbeddingTable,
+        config: &Config,
+    ) -> Result<Self> {
         let labels = read_labels(cells, place, config)?;
         let layer = Some(config.data.layer.as_str()).filter(|layer| !layer.is_empty());
         let chosen = choose(cells, layer)?;
@@ -113,9 +118,8 @@ struct Labels {
 fn read_labels(cells: &Cells, place: &str, config: &Config) -> Result<Labels> {
     let column = obs_column(cells, place, &config.data.label, "--label")?;
     let known = |text: &String| !config.data.unlabelled.contains(text);
-    let labelled: Vec<(usize, String)> = (0..cells.n_obs())
-        .filter_map(|row| Some((row, column.text(row).filter(known)?)))
-        .collect();
+    let labelled: Vec<(usize, String)> =
+        (0..cells.n_obs()).filter_map(|row| Some((row, column.text(row).filter(known)?))).collect();
     let mut codes: BTreeMap<&str, usize> =
         labelled.iter().map(|(_, text)| (text.as_str(), 0)).collect();
     for (code, (_, slot)) in codes.iter_mut().enumerate() {
