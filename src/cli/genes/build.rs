@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::name_list::genes_of;
 use crate::genes::{
     Build, CachedCompleter, ChatCompleter, Completer, DescriptionTable, GeneMatcher, GeneNames,
-    GeneRecords, MissingPolicy, Orthologs, SourceKind, Species, Template, read_name_list,
+    GeneRecords, MissingPolicy, Orthologs, SourceKind, Species, Template,
 };
 use crate::{Error, Result};
 
@@ -60,7 +61,7 @@ pub(super) struct BuildArgs {
     /// Only genes of these NCBI types: protein-coding, ncRNA and so on.
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     gene_type: Vec<String>,
-    /// Only the genes named in this file, one a line.
+    /// Only the genes of this data set, or of a .txt or .list file with a name a line.
     #[arg(long, value_name = "FILE")]
     only: Option<PathBuf>,
     /// Model that writes missing summaries (with `--missing chat`).
@@ -173,7 +174,7 @@ impl BuildArgs {
         if let Some(path) = &self.only {
             let names: Vec<GeneNames> =
                 records.genes().iter().map(|gene| gene.names.clone()).collect();
-            let matched = GeneMatcher::new(&names).match_names(&read_name_list(path)?);
+            let matched = GeneMatcher::new(&names).match_frame(&genes_of(path)?).genes;
             eprintln!("--only {}: {}", path.display(), matched.coverage);
             let rows: HashSet<usize> = matched.rows.into_iter().flatten().collect();
             let mut row = 0..;
