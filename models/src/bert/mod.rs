@@ -3,10 +3,10 @@
 
 mod encoder;
 mod host;
+mod parameters;
 mod sentence;
 mod settings;
 mod weights;
 
-pub use encoder::Bert;
 pub use sentence::SentenceEncoder;
 pub use settings::{BertSettings, SentenceSettings};
