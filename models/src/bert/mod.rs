@@ -6,6 +6,8 @@ mod host;
 mod parameters;
 mod sentence;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use sentence::SentenceEncoder;
