@@ -106,7 +106,7 @@ fn the_host_path_agrees_with_plain_operations() {
     let means = host.mean(&texts);
     let mut rows = found.chunks_exact(24);
     for (at, (padded, text)) in expected.chunks_exact(40 * 24).zip(&texts).enumerate() {
-        let mut mean = vec![0.0_f64; 24];
+        let mut mean = [0.0_f64; 24];
         for row in padded.chunks_exact(24).take(text.len()) {
             for ((mean, expected), found) in mean.iter_mut().zip(row).zip(rows.next().unwrap()) {
                 assert!((found - expected).abs() < 2e-5, "{found} for {expected}");
