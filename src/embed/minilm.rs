@@ -22,8 +22,8 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
-    /// Load the weights of a sentence-transformers folder. The model is named by the folder, unless
-    /// that is the one [`find_minilm`] found.
+    /// Load the weights of a sentence-transformers folder. `model` is the name that the vectors are
+    /// stored under, [`MINILM_MODEL`] for the folder of [`find_minilm`]; the folder itself has none.
     ///
     /// # Errors
     /// A folder without such a model, and weights that are not what its settings say.

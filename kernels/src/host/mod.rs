@@ -1,4 +1,4 @@
-//! A decoder on CPU cores: the twin of the plain operations, one cell a task.
+//! A decoder on CPU cores, the twin of the plain operations, one cell a task; and an [`Encoder`] of texts.
 //!
 //! Burn's operations each walk a whole batch through memory on one thread. Here a cell, whose activations
 //! fit a core's cache, goes through all the steps of a layer at once; cells are the parallel tasks, so no
@@ -6,10 +6,13 @@
 
 mod attention;
 mod decoder;
+mod encoder;
+mod encoder_vector;
 mod layer;
 mod product;
 mod rotary;
 mod vector;
 
 pub use decoder::{Decoder, Dimensions, SavedCell};
+pub use encoder::{Dense, Encoder, EncoderLayer, LayerNorm};
 pub use layer::{Affine, Layer};

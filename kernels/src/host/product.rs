@@ -61,7 +61,10 @@ pub(crate) fn product(target: &mut [f32], left: Matrix, right: Matrix, into: Int
     });
 }
 
-fn block(target: &mut [f32], left: Matrix, right: Matrix, into: Into) {
+/// Compute [`product`] in one piece on the calling thread.
+pub(crate) fn block(target: &mut [f32], left: Matrix, right: Matrix, into: Into) {
+    assert_eq!(left.columns, right.rows);
+    assert_eq!(target.len(), left.rows * right.columns);
     let (m, n, k) = (left.rows, right.columns, left.columns);
     if m == 0 || n == 0 || k == 0 {
         return;

@@ -3,10 +3,12 @@
 
 mod encoder;
 mod host;
+mod parameters;
 mod sentence;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod weights;
 
-pub use encoder::Bert;
 pub use sentence::SentenceEncoder;
 pub use settings::{BertSettings, SentenceSettings};

@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use rayon::prelude::*;
+use screader_kernels::host::Encoder;
 use sha2::{Digest, Sha256};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::encoder::{Bert, TokenBatch};
 use super::host;
-use super::settings::SentenceSettings;
+use super::parameters::Parameters;
+use super::settings::{BertSettings, SentenceSettings};
 use super::weights::WeightsFile;
 use crate::{Error, Result};
 
-/// Tokens of one batch on the CPU: enough rows for the matrix products to run at full speed, few
-/// enough for the values between them to stay in the cache.
-const HOST_BATCH_TOKENS: usize = 1024;
+/// Tokens of one task on the CPU: enough rows for the matrix products to run at full speed, few
+/// enough for the values between them to stay in a core's cache.
+const HOST_TASK_TOKENS: usize = 512;
 /// Tokens of one batch on a GPU.
 const DEVICE_BATCH_TOKENS: usize = 32_768;
 /// The least share of a batch's longest text that another of its texts has; the rest is padding.
@@ -27,8 +29,25 @@ pub struct SentenceEncoder<B: Backend> {
     path: PathBuf,
     settings: SentenceSettings,
     tokenizer: Tokenizer,
-    bert: Bert<B>,
+    network: Network<B>,
     weights_sha256: String,
+}
+
+/// The encoder, laid out for where it runs.
+enum Network<B: Backend> {
+    /// On CPU cores, in place of burn's CPU backend.
+    Host(Encoder),
+    /// On any other backend.
+    Device(Bert<B>),
+}
+
+impl<B: Backend> Network<B> {
+    fn new(settings: &BertSettings, parameters: Parameters, device: &B::Device) -> Self {
+        match host::is_host::<B>() {
+            true => Self::Host(host::encoder(settings, parameters)),
+            false => Self::Device(Bert::new(settings, parameters, device)),
+        }
+    }
 }
 
 impl<B: Backend> SentenceEncoder<B> {
@@ -44,11 +63,12 @@ impl<B: Backend> SentenceEncoder<B> {
         let tokenizer = load_tokenizer(&folder.join("tokenizer.json"), &settings)?;
         let file = WeightsFile::open(folder.join("model.safetensors"))?;
         let mut weights = file.tensors()?;
-        let bert = Bert::load(&settings.bert, &mut weights, device)?;
+        let parameters = Parameters::take(&settings.bert, &mut weights)?;
         weights.finish()?;
+        let network = Network::new(&settings.bert, parameters, device);
         let digest = Sha256::digest(file.bytes());
         let weights_sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { path: folder.to_path_buf(), settings, tokenizer, bert, weights_sha256 })
+        Ok(Self { path: folder.to_path_buf(), settings, tokenizer, network, weights_sha256 })
     }
 
     /// Length of a sentence vector.
@@ -79,9 +99,14 @@ impl<B: Backend> SentenceEncoder<B> {
                     true => self.tokenizer.encode_fast(text.to_lowercase(), true),
                     false => self.tokenizer.encode_fast(text, true),
                 };
-                encoded
-                    .map(|encoding| encoding.get_ids().to_vec())
-                    .map_err(|error| self.refuse("tokenizer.json", "text", error))
+                let encoding =
+                    encoded.map_err(|error| self.refuse("tokenizer.json", "text", error))?;
+                let ids = encoding.get_ids().to_vec();
+                // A vocabulary with gaps has ids beyond its size, which load_tokenizer cannot see.
+                match ids.iter().find(|&&id| id as usize >= self.settings.bert.vocab_size) {
+                    Some(id) => Err(self.refuse("tokenizer.json", "text", format!("token {id}"))),
+                    None => Ok(ids),
+                }
             })
             .collect()
     }
@@ -89,7 +114,8 @@ impl<B: Backend> SentenceEncoder<B> {
     /// Embed texts: one vector of [`dimensions`](Self::dimensions) for each, in their order.
     /// `done` is told how many texts each finished batch had.
     ///
-    /// Texts of like length share a batch; on the CPU the batches run beside each other.
+    /// On the CPU each task takes whole texts without any padding; elsewhere texts of like length
+    /// share a batch.
     ///
     /// # Errors
     /// A text that the tokenizer refuses, and weights that give a vector that is not finite.
@@ -99,33 +125,48 @@ impl<B: Backend> SentenceEncoder<B> {
         done: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Vec<f32>>> {
         let tokens = self.tokenize(texts)?;
-        let run = |batch: &Vec<usize>| {
-            let ids: Vec<&[u32]> = batch.iter().map(|&at| tokens[at].as_slice()).collect();
-            let vectors = self.embed_tokens(&ids)?;
-            done(batch.len());
-            Ok(vectors)
-        };
-        let batches = batches(&tokens, self.batch_tokens());
-        let vectors: Vec<Vec<Vec<f32>>> = match host::is_host::<B>() {
-            true => batches.par_iter().with_max_len(1).map(run).collect::<Result<_>>()?,
-            false => batches.iter().map(run).collect::<Result<_>>()?,
+        let bert = match &self.network {
+            Network::Host(encoder) => return self.embed_on_host(encoder, &tokens, done),
+            Network::Device(bert) => bert,
         };
         let mut ordered = vec![Vec::new(); texts.len()];
-        for (at, vector) in batches.iter().flatten().zip(vectors.into_iter().flatten()) {
-            ordered[*at] = vector;
+        for batch in batches(&tokens, DEVICE_BATCH_TOKENS) {
+            let ids: Vec<&[u32]> = batch.iter().map(|&at| tokens[at].as_slice()).collect();
+            let vectors = self.embed_on_device(bert, &ids)?;
+            done(batch.len());
+            for (at, vector) in batch.into_iter().zip(vectors) {
+                ordered[at] = vector;
+            }
         }
         Ok(ordered)
     }
 
-    fn batch_tokens(&self) -> usize {
-        if host::is_host::<B>() { HOST_BATCH_TOKENS } else { DEVICE_BATCH_TOKENS }
+    fn embed_on_host(
+        &self,
+        encoder: &Encoder,
+        tokens: &[Vec<u32>],
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Vec<f32>>> {
+        let run = |group: std::ops::Range<usize>| {
+            let ids: Vec<&[u32]> = tokens[group].iter().map(Vec::as_slice).collect();
+            let mut means = encoder.mean(&ids);
+            if self.settings.normalise {
+                host::normalise(&mut means, self.dimensions());
+            }
+            done(ids.len());
+            self.rows(&means)
+        };
+        let groups = host::groups(tokens, HOST_TASK_TOKENS);
+        let vectors: Vec<Vec<Vec<f32>>> =
+            groups.into_par_iter().with_max_len(1).map(run).collect::<Result<_>>()?;
+        Ok(vectors.into_iter().flatten().collect())
     }
 
     /// Embed texts given as token ids, all in one batch.
-    fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let device = self.bert.device();
+    fn embed_on_device(&self, bert: &Bert<B>, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let device = bert.device();
         let batch = TokenBatch::<B>::new(texts, device);
-        let hidden = self.bert.forward(&batch);
+        let hidden = bert.forward(&batch);
         let pooled = mean_pool(hidden, batch.kept(device));
         let pooled = match self.settings.normalise {
             true => normalise(pooled),
@@ -135,6 +176,11 @@ impl<B: Backend> SentenceEncoder<B> {
             pooled.into_data().convert::<f32>().to_vec::<f32>().map_err(|error| {
                 self.refuse("model.safetensors", "output", format!("{error:?}"))
             })?;
+        self.rows(&values)
+    }
+
+    /// Split values into sentence vectors, all of them finite.
+    fn rows(&self, values: &[f32]) -> Result<Vec<Vec<f32>>> {
         if values.iter().any(|value| !value.is_finite()) {
             return Err(self.refuse("model.safetensors", "output", "a number that is not finite"));
         }
