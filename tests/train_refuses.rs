@@ -35,7 +35,7 @@ impl Bench {
     fn refusal(&self, data: &Path, more: &[&str]) -> String {
         let run = self.folder.path().join("run");
         let output = Command::new(env!("CARGO_BIN_EXE_screader"))
-            .args(["train", "--device", "cpu", "--backbone", "random", "--set", "train.steps=1"])
+            .args(["train", "--backbone", "random", "--set", "train.steps=1"])
             .args(["--set", "rank.top_genes=4", "--data"])
             .arg(data)
             .arg("--genes")
