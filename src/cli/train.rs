@@ -23,6 +23,7 @@ use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
 use crate::train::evaluate::evaluate;
 use crate::train::fit::Run;
 use crate::train::result::{self, Comparison};
+use crate::train::schedule::{total_steps, warmup_steps};
 use crate::train::task::Task;
 use crate::{Error, Result};
 
@@ -235,8 +236,16 @@ impl Plan {
         );
         eprintln!("genes     {}", task.coverage.summary());
         eprintln!("backbone  {}", self.backbone.describe());
-        let steps = crate::train::schedule::total_steps(&self.config.train, split.train.len());
-        let warmup = crate::train::schedule::warmup_steps(&self.config.train, steps);
+        for (class, cells) in task.class_counts(&split.train).into_iter().enumerate() {
+            if cells == 0 {
+                eprintln!(
+                    "warning: no training cell is {}; it cannot be learned",
+                    task.classes[class]
+                );
+            }
+        }
+        let steps = total_steps(&self.config.train, split.train.len());
+        let warmup = warmup_steps(&self.config.train, steps);
         if warmup * 5 > steps {
             eprintln!(
                 "warning: {warmup} of {steps} steps are warm-up; this is almost no training: \
@@ -289,7 +298,9 @@ impl Plan {
             let cells = &task.split.validation;
             let validation = evaluate(&annotator, &reader, task, cells, micro_batch)?;
             let precision = self.config.infer.unknown_precision;
-            best.card.calibration = Some(Calibration::fit(task, &validation, precision)?);
+            let calibration = Calibration::fit(task, &validation, precision)?;
+            eprintln!("confidence {calibration}");
+            best.card.calibration = Some(calibration);
             best.save(&self.folder.join("best"))?;
         }
         if !task.split.test.is_empty() {

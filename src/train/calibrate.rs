@@ -1,5 +1,7 @@
 //! What the validation cells teach about confidence.
 
+use std::fmt::{self, Display};
+
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Evaluation;
@@ -24,6 +26,23 @@ pub struct Calibration {
     pub expected_error: [f64; 2],
     /// Number of validation cells.
     pub cells: usize,
+}
+
+impl Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownThreshold { threshold, precision, coverage, reached_target } = self.unknown;
+        write!(
+            f,
+            "\"unknown\" below {threshold:.2}, which keeps {:.0} % of {} validation cells, {:.1} % of \
+             them right{}; calibration error {:.3}, {:.3} before",
+            100.0 * coverage,
+            self.cells,
+            100.0 * precision,
+            if reached_target { "" } else { " (under infer.unknown_precision)" },
+            self.expected_error[1],
+            self.expected_error[0],
+        )
+    }
 }
 
 impl Calibration {
