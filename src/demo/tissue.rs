@@ -40,7 +40,7 @@ pub const CELL_TYPES: [DemoCellType; 8] = [
 /// What switches a gene on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Programme {
-    /// Cell types, each at a level: 0 off, 1 on, [`LOW`] or [`HIGH`].
+    /// Cell types, each at a level: 0 off, 1 on, `LOW` or `HIGH`.
     CellTypes([f64; 8]),
     /// On everywhere.
     Housekeeping,
