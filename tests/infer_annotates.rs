@@ -110,6 +110,8 @@ fn a_trained_annotator_annotates_other_cells() {
     let bytes = std::fs::read(&parquet).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 
+    annotate_human_cells(folder.path(), &run);
+
     // The class state at the last token is worked out cell by cell, so company must not matter.
     let few = folder.path().join("few.h5ad");
     let mut part = cells.clone();
@@ -135,6 +137,45 @@ fn a_trained_annotator_annotates_other_cells() {
         let label = few.obs.column("screader_best_cell_type").unwrap().text(place);
         assert_eq!(label, best.text(row), "cell {row}");
     }
+}
+
+/// Annotate human cells with the mouse annotator in `run`, through the demo's own pairs of genes.
+fn annotate_human_cells(folder: &Path, run: &Path) {
+    let genes = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/genes.tsv");
+    let pairs: String = std::fs::read_to_string(genes)
+        .unwrap()
+        .lines()
+        .skip(1)
+        .map(|line| line.split('\t').collect::<Vec<_>>())
+        .filter(|fields| !fields[0].is_empty() && !fields[3].is_empty())
+        .map(|fields| format!("{}\t{}\n", fields[0], fields[3]))
+        .collect();
+    let orthologs = folder.join("homologs.tsv");
+    std::fs::write(&orthologs, format!("MOUSE_GENE_SYM\tHUMAN_GENE_SYM\n{pairs}")).unwrap();
+    let cells = demo::simulate(Species::Human, 5).unwrap();
+    let query = folder.join("human.h5ad");
+    write_h5ad(&cells, &query).unwrap();
+    let out = folder.join("human.csv");
+    ok(screader(&[
+        "infer",
+        "--checkpoint",
+        text(run),
+        "--data",
+        text(&query),
+        "--predictions",
+        text(&out),
+        "--orthologs",
+        text(&orthologs),
+        "--device",
+        "cpu",
+    ]));
+    let truth = cells.obs.column("cell_type").unwrap();
+    let table = std::fs::read_to_string(&out).unwrap();
+    let lines = table.lines().skip(1).enumerate();
+    let right = lines
+        .filter(|(row, line)| line.split(',').nth(3).map(String::from) == truth.text(*row))
+        .count();
+    assert!(right * 2 > cells.n_obs(), "{right} of {} human cells", cells.n_obs());
 }
 
 #[test]

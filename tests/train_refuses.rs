@@ -118,3 +118,21 @@ fn an_unknown_setting_and_a_missing_file_are_named() {
     assert!(bench.refusal(&missing, &[]).contains("nowhere.h5ad"));
     assert!(bench.refusal(&data, &["--device", "cuda:99"]).contains("cuda:99"));
 }
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_at_its_step() {
+    let bench = Bench::new();
+    let run = bench.folder.path().join("run");
+    let output = Command::new(env!("CARGO_BIN_EXE_screader"))
+        .args(["train", "--species", "mouse", "--set", "train.learning_rate=1e30"])
+        .args(["--set", "train.clip_norm=0", "--set", "train.warmup=0", "--set", "train.steps=9"])
+        .args(["--set", "rank.top_genes=4", "--set", "train.batch_size=8", "--out"])
+        .arg(&run)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = said.lines().last().unwrap();
+    assert!(line.starts_with("error: step ") && line.contains("not finite"), "{said}");
+    assert!(line.contains("cells ") && !run.join("best").exists(), "{said}");
+}
