@@ -136,6 +136,15 @@ impl Checkpoint {
         folder.exists() || sibling(folder, "old").exists()
     }
 
+    /// Remove the checkpoint in `folder`, if there is one, and the one before it.
+    ///
+    /// # Errors
+    /// A folder that cannot be removed.
+    pub fn remove(folder: &Path) -> Result<()> {
+        remove(&sibling(folder, "old"))?;
+        remove(folder)
+    }
+
     /// Read the checkpoint in `folder`, or the previous one where a kill fell between two renames.
     ///
     /// # Errors
