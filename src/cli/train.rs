@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use clap::Args;
-use screader_models::annotator::for_reading;
-use screader_models::trainable::{Trainable, TrainableConfig, write_parameters};
+use screader_models::annotator::Annotator;
+use screader_models::trainable::{Trainable, TrainableConfig};
 
 use super::settings::SettingArgs;
 use crate::backbone::Backbone;
@@ -258,45 +258,59 @@ impl Plan {
     fn train<A: AutodiffBackend>(self, task: &Task, device: &A::Device) -> Result<()> {
         let annotator =
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
-        let sizes = TrainableConfig {
-            token_size: annotator.tokens().token_size(),
-            hidden_size: annotator.hidden_size(),
-            classes: task.classes.len(),
-            projection_layers: self.config.model.projection_layers,
-            projection: self.config.model.projection,
-            head_layers: self.config.model.head_layers,
-            head: self.config.model.head,
-        };
+        let sizes = self.sizes(&annotator, task.classes.len());
+        eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
         let trainable: Trainable<A> =
             sizes.init(self.config.train.seed, annotator.token_scale()?, device);
-        eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
 
-        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "create"))?;
-        self.table.write(self.folder.join("genes.safetensors"))?;
+        self.begin_folder()?;
         let run = Run::<A> {
             config: &self.config,
             task,
             annotator: &annotator,
-            card: self.card(task, sizes.clone()),
+            card: self.card(task, sizes),
             folder: &self.folder,
         };
-        let mut best = run.fit(trainable, device, self.resume.clone())?;
+        let best = run.fit(trainable, device, self.resume.clone())?;
+        self.judge(task, &annotator, best, device)?;
+        self.annotate::<A::InnerBackend>(device)
+    }
 
-        let fresh: Trainable<A> = sizes.init(self.config.train.seed, 0.0, device);
-        let trainable =
-            write_parameters(fresh, best.parameters.clone()).map_err(|(name, expected)| {
-                Error::input(
-                    name,
-                    expected,
-                    "another shape",
-                    "the checkpoint is damaged: train again",
-                )
-            })?;
-        let reader = for_reading(&trainable);
+    fn sizes<B: Backend>(&self, annotator: &Annotator<B>, classes: usize) -> TrainableConfig {
+        TrainableConfig {
+            token_size: annotator.tokens().token_size(),
+            hidden_size: annotator.hidden_size(),
+            classes,
+            projection_layers: self.config.model.projection_layers,
+            projection: self.config.model.projection,
+            head_layers: self.config.model.head_layers,
+            head: self.config.model.head,
+        }
+    }
+
+    fn begin_folder(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "create"))?;
+        if self.resume.is_none() {
+            // What an earlier run left must not be resumed as this one.
+            Checkpoint::remove(&self.folder.join("last"))?;
+            Checkpoint::remove(&self.folder.join("best"))?;
+        }
+        self.table.write(self.folder.join("genes.safetensors"))
+    }
+
+    /// Calibrate the best checkpoint on the validation cells, and compare it on the test cells.
+    fn judge<B: Backend>(
+        &self,
+        task: &Task,
+        annotator: &Annotator<B>,
+        mut best: Checkpoint,
+        device: &B::Device,
+    ) -> Result<()> {
+        let trainable = best.trainable::<B>(device)?;
         let micro_batch = self.config.train.micro_batch_size;
         if !task.split.validation.is_empty() {
             let cells = &task.split.validation;
-            let validation = evaluate(&annotator, &reader, task, cells, micro_batch)?;
+            let validation = evaluate(annotator, &trainable, task, cells, micro_batch)?;
             let precision = self.config.infer.unknown_precision;
             let calibration = Calibration::fit(task, &validation, precision)?;
             eprintln!("confidence {calibration}");
@@ -304,13 +318,13 @@ impl Plan {
             best.save(&self.folder.join("best"))?;
         }
         if !task.split.test.is_empty() {
-            let test = evaluate(&annotator, &reader, task, &task.split.test, micro_batch)?;
+            let test = evaluate(annotator, &trainable, task, &task.split.test, micro_batch)?;
             let comparison =
                 Comparison::measure(task, &self.table, &self.backbone, &test.predicted)?;
             result::write(&self.folder, &comparison)?;
             println!("{comparison}");
         }
-        self.annotate::<A::InnerBackend>(device)
+        Ok(())
     }
 
     fn card(&self, task: &Task, trainable: TrainableConfig) -> Card {

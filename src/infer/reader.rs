@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
 use screader_models::annotator::Annotator;
-use screader_models::trainable::{Trainable, write_parameters};
+use screader_models::trainable::Trainable;
 
 use super::answer::{Answer, answers};
 use crate::cells::{CsrMatrix, Dense, MatrixState, log1p_cp10k};
@@ -60,18 +60,7 @@ impl<B: Backend> TrainedAnnotator<B> {
             None => checkpoint.card.backbone.unchanged()?,
         };
         let annotator = backbone.annotator(&table, &checkpoint.config, device)?;
-        // The seed is of no consequence: every parameter is replaced.
-        let fresh = checkpoint.card.trainable.init::<B>(0, 0.0, device);
-        let trainable = write_parameters(fresh, checkpoint.parameters.clone()).map_err(
-            |(name, expected)| {
-                Error::input(
-                    format!("{}: {name}", checkpoint_folder.display()),
-                    expected,
-                    "another shape or nothing",
-                    "the checkpoint is damaged: train again",
-                )
-            },
-        )?;
+        let trainable = checkpoint.trainable(device)?;
         Ok(Self { checkpoint, table, annotator, trainable })
     }
 

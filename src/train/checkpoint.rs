@@ -7,8 +7,9 @@ use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use burn::tensor::backend::Backend;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use screader_models::trainable::{NamedParameter, TrainableConfig};
+use screader_models::trainable::{NamedParameter, Trainable, TrainableConfig, write_parameters};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::backbone::Backbone;
@@ -172,6 +173,23 @@ impl Checkpoint {
             parameters: read_tensors(&folder.join("trainable.safetensors"))?,
             optimizer: optimizer.exists().then(|| read_tensors(&optimizer)).transpose()?,
             progress: read_json(&folder.join("progress.json"))?,
+        })
+    }
+
+    /// The trained part, on `device`.
+    ///
+    /// # Errors
+    /// The name of a tensor that is missing or has another shape.
+    pub fn trainable<B: Backend>(&self, device: &B::Device) -> Result<Trainable<B>> {
+        // The seed is of no consequence: every parameter is replaced.
+        let fresh = self.card.trainable.init::<B>(0, 0.0, device);
+        write_parameters(fresh, self.parameters.clone()).map_err(|(name, expected)| {
+            Error::input(
+                format!("trainable.safetensors: {name}"),
+                expected,
+                "another shape or nothing",
+                "the checkpoint is damaged: train again",
+            )
         })
     }
 

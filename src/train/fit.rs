@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use burn::optim::GradientsAccumulator;
 use burn::tensor::backend::AutodiffBackend;
-use screader_models::adamw::{AdamW, AdamWConfig, global_norm};
+use screader_models::adamw::{AdamWConfig, global_norm};
 use screader_models::annotator::{Annotator, for_reading};
-use screader_models::trainable::{Trainable, read_parameters, write_parameters};
+use screader_models::trainable::{NamedParameter, Trainable, read_parameters};
 
 use super::batches::{Batches, micro_batches, pack_with_dropout};
 use super::checkpoint::{Card, Checkpoint, Progress};
@@ -50,7 +50,12 @@ impl<A: AutodiffBackend> Run<'_, A> {
         let mut optimizer = self.optimizer().init::<A::InnerBackend>();
         let (mut trainable, mut progress) = match resume {
             None => (trainable, Progress::start(total)),
-            Some(checkpoint) => restore(trainable, &mut optimizer, checkpoint, device)?,
+            Some(checkpoint) => {
+                let trainable = checkpoint.trainable(device)?;
+                let moments = checkpoint.optimizer.unwrap_or_default();
+                optimizer.restore(checkpoint.progress.step, moments, device);
+                (trainable, checkpoint.progress)
+            }
         };
         let mut batches = Batches::new(split.train.clone(), train.batch_size, train.seed);
         let mut journal = Journal::open(self.folder, progress.step, total)?;
@@ -152,7 +157,7 @@ impl<A: AutodiffBackend> Run<'_, A> {
     fn checkpoint(
         &self,
         trainable: &Trainable<A>,
-        optimizer: Option<Vec<screader_models::trainable::NamedParameter>>,
+        optimizer: Option<Vec<NamedParameter>>,
         progress: &Progress,
     ) -> Checkpoint {
         Checkpoint {
@@ -198,23 +203,4 @@ impl Progress {
         }
         improved
     }
-}
-
-fn restore<A: AutodiffBackend>(
-    trainable: Trainable<A>,
-    optimizer: &mut AdamW<A::InnerBackend>,
-    checkpoint: Checkpoint,
-    device: &A::Device,
-) -> Result<(Trainable<A>, Progress)> {
-    let trainable =
-        write_parameters(trainable, checkpoint.parameters).map_err(|(name, expected)| {
-            Error::input(
-                format!("trainable.safetensors: {name}"),
-                expected,
-                "another shape or nothing",
-                "resume with the settings the run began with",
-            )
-        })?;
-    optimizer.restore(checkpoint.progress.step, checkpoint.optimizer.unwrap_or_default(), device);
-    Ok((trainable, checkpoint.progress))
 }
