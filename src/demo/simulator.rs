@@ -182,7 +182,7 @@ struct Model {
     ambient: Beta<f64>,
     stress: LogNormal<f64>,
     mitochondrial: LogNormal<f64>,
-    library: Vec<LogNormal<f64>>,
+    library_size: Vec<LogNormal<f64>>,
     overdispersion: Gamma<f64>,
     dropout_midpoint: f64,
     dropout_steepness: f64,
@@ -209,7 +209,7 @@ impl Model {
             ambient: beta("ambient", p.ambient)?,
             stress: log_normal("stress", 1.0, STRESS_SIGMA)?,
             mitochondrial: log_normal("mitochondrial", 1.0, MITOCHONDRIAL_SIGMA)?,
-            library: p
+            library_size: p
                 .median_counts
                 .iter()
                 .map(|&median| log_normal("median_counts", median, p.counts_sigma))
@@ -260,10 +260,10 @@ impl Model {
         random: &mut ChaCha8Rng,
     ) -> Result<Vec<f32>> {
         let ambient = self.ambient.sample(random);
-        let library = self.library[donor].sample(random);
+        let library_size = self.library_size[donor].sample(random);
         let mut counts = Vec::with_capacity(profile.len());
         for (own, soup) in profile.iter().zip(soup) {
-            let mean = library * ((1.0 - ambient) * own + ambient * soup);
+            let mean = library_size * ((1.0 - ambient) * own + ambient * soup);
             let rate = mean * self.overdispersion.sample(random);
             // A Poisson of rate 0 does not exist; its count is 0.
             let count = if rate > 0.0 {
