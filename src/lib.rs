@@ -17,5 +17,6 @@ pub mod io;
 pub mod rank;
 pub mod score;
 pub mod train;
+mod whole_file;
 
 pub use error::{Error, Result};

@@ -15,8 +15,8 @@ use crate::demo;
 use crate::device::{Device, on_device};
 use crate::embed::EmbeddingTable;
 use crate::genes::Species;
+use crate::infer::TrainedAnnotator;
 use crate::infer::annotate::{Options, Outputs, annotate};
-use crate::infer::{Places, TrainedAnnotator};
 use crate::io::{self, ReadOptions};
 use crate::train::calibrate::Calibration;
 use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
@@ -272,8 +272,8 @@ impl Plan {
             folder: &self.folder,
         };
         let best = run.fit(trainable, device, self.resume.clone())?;
-        self.judge(task, &annotator, best, device)?;
-        self.annotate::<A::InnerBackend>(device)
+        let best = self.judge(task, &annotator, best, device)?;
+        self.annotate(best, annotator, device)
     }
 
     fn sizes<B: Backend>(&self, annotator: &Annotator<B>, classes: usize) -> TrainableConfig {
@@ -298,14 +298,15 @@ impl Plan {
         self.table.write(self.folder.join("genes.safetensors"))
     }
 
-    /// Calibrate the best checkpoint on the validation cells, and compare it on the test cells.
+    /// Calibrate the best checkpoint on the validation cells, and compare it on the test cells; returns
+    /// it calibrated.
     fn judge<B: Backend>(
         &self,
         task: &Task,
         annotator: &Annotator<B>,
         mut best: Checkpoint,
         device: &B::Device,
-    ) -> Result<()> {
+    ) -> Result<Checkpoint> {
         let trainable = best.trainable::<B>(device)?;
         let micro_batch = self.config.train.micro_batch_size;
         if !task.split.validation.is_empty() {
@@ -324,7 +325,7 @@ impl Plan {
             result::write(&self.folder, &comparison)?;
             println!("{comparison}");
         }
-        Ok(())
+        Ok(best)
     }
 
     fn card(&self, task: &Task, trainable: TrainableConfig) -> Card {
@@ -345,7 +346,12 @@ impl Plan {
     }
 
     /// Annotate the whole input with the new annotator, held-out and unlabelled cells included.
-    fn annotate<B: Backend>(&self, device: &B::Device) -> Result<()> {
+    fn annotate<B: Backend>(
+        self,
+        best: Checkpoint,
+        annotator: Annotator<B>,
+        device: &B::Device,
+    ) -> Result<()> {
         let input = match &self.source {
             Source::File { path } => path.clone(),
             Source::Demo { .. } => {
@@ -355,8 +361,7 @@ impl Plan {
             }
         };
         let output = self.folder.join("annotated.h5ad");
-        let places = Places::default();
-        let annotator = TrainedAnnotator::<B>::open(&self.folder, &places, device)?;
+        let annotator = TrainedAnnotator::new(best, self.table, annotator, device)?;
         let outputs = Outputs { h5ad: Some(output.clone()), tables: Vec::new() };
         annotate(&annotator, &input, &outputs, &Options::default())?;
         println!("annotated cells: {}", output.display());

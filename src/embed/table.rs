@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::metadata::{EmbeddingMetadata, not_ours};
 use crate::cells::Dense;
 use crate::genes::GeneNames;
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// The one tensor of the file.
@@ -97,19 +98,7 @@ impl EmbeddingTable {
     /// A folder that cannot be written to.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".screader-");
-        #[cfg(unix)]
-        {
-            // Readable as any new file is; temporary files are private by default.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder).map_err(Error::io(path, "write"))?;
+        let mut file = begin(path)?;
         let header =
             self.header().map_err(std::io::Error::from).map_err(Error::io(path, "write"))?;
         let data: Vec<u8> =
@@ -117,11 +106,9 @@ impl EmbeddingTable {
         let written = file
             .write_all(&(header.len() as u64).to_le_bytes())
             .and_then(|()| file.write_all(&header))
-            .and_then(|()| file.write_all(&data))
-            .and_then(|()| file.as_file().sync_all());
+            .and_then(|()| file.write_all(&data));
         written.map_err(Error::io(path, "write"))?;
-        file.persist(path).map_err(|error| Error::io(path, "rename")(error.error))?;
-        Ok(())
+        put(file, path)
     }
 
     // The safetensors crate keeps metadata in a hash map, whose order differs from run to run; the

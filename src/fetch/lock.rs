@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// `lock.toml`: models by name.
@@ -60,13 +61,10 @@ impl Lock {
         let text = toml::to_string(self).map_err(|error| {
             Error::input(path.display(), "a lock as TOML", error, "report this")
         })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path, "write"))?;
+        let mut file = begin(path)?;
         let head = "# What `screader fetch` got; later fetches are held to it.\n\n";
         file.write_all(head.as_bytes()).map_err(Error::io(path, "write"))?;
         file.write_all(text.as_bytes()).map_err(Error::io(path, "write"))?;
-        file.as_file().sync_all().map_err(Error::io(path, "write"))?;
-        file.persist(path).map_err(|error| Error::io(path, "rename")(error.error))?;
-        Ok(())
+        put(file, path)
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// Open a text file for reading; gzip (of any number of members) is inflated.
@@ -52,18 +53,7 @@ pub(super) fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; a table is as readable as the umask lets it be.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(Error::io(path, "write"))?;
+    let mut file = begin(path)?;
     if path.extension().is_some_and(|extension| extension == "gz") {
         let level = flate2::Compression::default();
         let mut gzip = flate2::write::GzEncoder::new(file.as_file_mut(), level);
@@ -72,7 +62,5 @@ pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
     } else {
         file.write_all(text.as_bytes()).map_err(Error::io(path, "write"))?;
     }
-    file.as_file().sync_all().map_err(Error::io(path, "write"))?;
-    file.persist(path).map_err(|error| Error::io(path, "rename")(error.error))?;
-    Ok(())
+    put(file, path)
 }

@@ -10,7 +10,7 @@ use super::predictions::{PredictionFile, UNKNOWN, label};
 use super::reader::TrainedAnnotator;
 use crate::cells::{Column, CsrMatrix, Dense, MatrixState};
 use crate::genes::{Coverage, GeneMatcher, Orthologs, Species};
-use crate::io::{Annotations, CellBlocks, ReadOptions, write_annotated};
+use crate::io::{Annotations, CellBlocks, ReadOptions, require_another, write_annotated};
 use crate::{Error, Result};
 
 /// Cells that are in memory at once.
@@ -58,6 +58,10 @@ pub fn annotate<B: Backend>(
     outputs: &Outputs,
     options: &Options,
 ) -> Result<Summary> {
+    // Before the work, not after it.
+    if let Some(output) = &outputs.h5ad {
+        require_another(input, output)?;
+    }
     let checkpoint = &annotator.checkpoint;
     let classes = &checkpoint.classes;
     let (mut blocks, from) = open(input, options)?;

@@ -12,6 +12,7 @@ use parquet::schema::parser::parse_message_type;
 use tempfile::NamedTempFile;
 
 use super::answer::{Answer, TOP};
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// The name of a cell whose confidence is under the threshold.
@@ -69,9 +70,7 @@ impl PredictionFile {
     /// Begin the file at `path`, whose extension names the format.
     pub fn create(path: &Path, classes: &[String]) -> Result<Self> {
         let format = Format::of(path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(folder).map_err(Error::io(path, "create"))?;
+        let file = begin(path)?;
         let writer = match format {
             Format::Csv | Format::Tsv => {
                 let delimiter = if format == Format::Csv { b',' } else { b'\t' };
@@ -129,9 +128,7 @@ impl PredictionFile {
                 file
             }
         };
-        file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
-        file.persist(&path).map_err(|error| Error::io(&path, "rename")(error.error))?;
-        Ok(())
+        put(file, &path)
     }
 }
 

@@ -60,6 +60,19 @@ impl<B: Backend> TrainedAnnotator<B> {
             None => checkpoint.card.backbone.unchanged()?,
         };
         let annotator = backbone.annotator(&table, &checkpoint.config, device)?;
+        Self::new(checkpoint, table, annotator, device)
+    }
+
+    /// Join a checkpoint with its gene table and its backbone, which is in memory already.
+    ///
+    /// # Errors
+    /// A trained tensor that is missing or has another shape.
+    pub fn new(
+        checkpoint: Checkpoint,
+        table: EmbeddingTable,
+        annotator: Annotator<B>,
+        device: &B::Device,
+    ) -> Result<Self> {
         let trainable = checkpoint.trainable(device)?;
         Ok(Self { checkpoint, table, annotator, trainable })
     }

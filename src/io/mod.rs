@@ -20,7 +20,7 @@ mod write_tests;
 use std::path::Path;
 
 pub use blocks::CellBlocks;
-pub use write::{Annotations, write_annotated, write_h5ad};
+pub use write::{Annotations, require_another, write_annotated, write_h5ad};
 
 use crate::cells::Cells;
 use crate::{Error, Result};

@@ -1,7 +1,6 @@
 //! Writing h5ad: new files, and annotated copies that keep everything of their input.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::array::{Array, Element};
 use super::format::Format;
@@ -13,6 +12,7 @@ use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// What is added to a copy of the input.
@@ -34,6 +34,22 @@ pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
     replace(output, |temporary| write_file(temporary, output, &root_tree(cells, dict(Vec::new()))))
 }
 
+/// Refuse an `output` that is `input`.
+///
+/// # Errors
+/// [`Error::Input`] that names the path.
+pub fn require_another(input: &Path, output: &Path) -> Result<()> {
+    if !same_file(input, output) {
+        return Ok(());
+    }
+    Err(Error::input(
+        output.display(),
+        "another path than the input's",
+        "the input itself",
+        "name a new file; the input is never changed",
+    ))
+}
+
 /// Write a copy of `input` with annotations added. A copy of an h5ad keeps everything that was in
 /// it, byte for byte, but columns and arrays of the same name; other formats become an h5ad.
 ///
@@ -41,14 +57,7 @@ pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
 /// If `output` is `input`, the lengths of annotations and input differ, the input is no file of
 /// cells, or the output cannot be written; then there is none, or the one that was there before.
 pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -> Result<()> {
-    if same_file(input, output) {
-        return Err(Error::input(
-            output.display(),
-            "another path than the input's",
-            "the input itself",
-            "name a new file; the input is never changed",
-        ));
-    }
+    require_another(input, output)?;
     match Format::of(input)? {
         Format::H5ad(file) => {
             let obs = read_frame(&file, "obs")?;
@@ -216,23 +225,7 @@ fn plan<'a>(
 
 /// Write to a temporary file beside `output`, then put it in its place.
 fn replace(output: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let folder = match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".screader-").suffix(".h5ad");
-    // As any new file, not private as temporary ones are.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.tempfile_in(&folder).map_err(Error::io(output, "write"))?;
-    let temporary = temporary.into_temp_path();
-    write(&temporary)?;
-    File::open(&temporary).and_then(|file| file.sync_all()).map_err(Error::io(output, "write"))?;
-    temporary.persist(output).map_err(|error| Error::io(output, "rename")(error.error))?;
-    // The name is durable once its folder is; not every system lets a folder be synced.
-    if let Ok(folder) = File::open(&folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    let file = begin(output)?;
+    write(file.path())?;
+    put(file, output)
 }

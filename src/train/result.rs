@@ -1,6 +1,7 @@
 //! The table at the end of a run: screader beside what it must beat, on the same test cells.
 
 use std::fmt::{self, Display};
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::baselines::{GenePtConfig, genept_w, knn_predict, majority_class};
 use crate::cells::Dense;
 use crate::embed::EmbeddingTable;
 use crate::score::{Confusion, Scores};
+use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// Every method's scores on the test cells.
@@ -87,5 +89,7 @@ pub fn write(folder: &Path, comparison: &Comparison) -> Result<()> {
     let path = folder.join("result.json");
     let text = serde_json::to_string_pretty(comparison)
         .map_err(|error| Error::input(path.display(), "numbers", error, "report this"))?;
-    std::fs::write(&path, text).map_err(Error::io(&path, "write"))
+    let mut file = begin(&path)?;
+    file.write_all(text.as_bytes()).map_err(Error::io(&path, "write"))?;
+    put(file, &path)
 }
