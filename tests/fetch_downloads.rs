@@ -12,7 +12,8 @@ use assert_cmd::Command;
 use http_server::{Reply, Server, serve_file};
 use screader::Error;
 use screader::fetch::{
-    Download, Downloaded, Downloader, HubAddress, Lock, fetch_backbone, fetch_gene_files, sha256_of,
+    Download, Downloaded, Downloader, HubAddress, HubCache, Lock, fetch_backbone, fetch_gene_files,
+    sha256_of,
 };
 use screader::genes::Species;
 
@@ -241,7 +242,8 @@ fn hub(weights: &'static str, stated: &'static str) -> Server {
 }
 
 fn address(server: &Server, token: Option<&str>) -> HubAddress {
-    HubAddress { endpoint: server.url(), token: token.map(str::to_string) }
+    let token = token.map(str::to_string);
+    HubAddress { endpoint: server.url(), token, cache: HubCache::default() }
 }
 
 #[test]

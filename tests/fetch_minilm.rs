@@ -10,7 +10,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use http_server::{Reply, Server, serve_file};
 use screader::embed::find_minilm;
-use screader::fetch::{Downloader, HubAddress, HubModel, Lock, fetch_model};
+use screader::fetch::{Downloader, HubAddress, HubCache, HubModel, Lock, fetch_model};
 
 /// SHA-256 of `abc`, from FIPS 180-2.
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -67,6 +67,7 @@ fn minilm(hub: &str, folder: &Path) -> std::process::Output {
         .args(["fetch", "minilm", "--model-dir"])
         .arg(folder)
         .env("HF_ENDPOINT", hub)
+        .env("HF_HOME", folder.join("no cache"))
         .env_remove("HF_TOKEN")
         .timeout(Duration::from_secs(60))
         .output()
@@ -80,7 +81,8 @@ fn the_folder_arrives_resumed_locked_and_where_embed_looks() {
     let folder = parent.path().join("new/minilm");
     let mut model = HubModel::minilm(&folder);
     model.sha256.insert("model.safetensors".into(), ABC.into());
-    let address = HubAddress { endpoint: server.url(), token: Some("secret-token".into()) };
+    let (token, cache) = (Some("secret-token".into()), HubCache::default());
+    let address = HubAddress { endpoint: server.url(), token, cache };
     let downloader = Downloader::new().unwrap().patience(2, Duration::from_millis(1));
     let done = fetch_model(&downloader, &address, &model, false).unwrap();
 
@@ -139,4 +141,50 @@ fn offline_one_line_names_the_other_ways() {
     }
     assert_eq!(talk.trim().lines().count(), 1, "{talk}");
     assert!(!folder.exists());
+}
+
+/// The Hugging Face cache as transformers leaves it: blobs by hash, a snapshot that links to them.
+fn cache_of_others(hub: &Path) {
+    let repo = hub.join("models--sentence-transformers--all-MiniLM-L6-v2");
+    for folder in ["blobs", "refs", "snapshots/c0ffee/1_Pooling"] {
+        std::fs::create_dir_all(repo.join(folder)).unwrap();
+    }
+    std::fs::write(repo.join("refs/main"), "c0ffee").unwrap();
+    for (at, name) in FILES.iter().enumerate() {
+        let blob = repo.join(format!("blobs/{at}"));
+        std::fs::write(&blob, if *name == "model.safetensors" { "abc" } else { name }).unwrap();
+        std::fs::copy(blob, repo.join("snapshots/c0ffee").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn what_other_tools_fetched_is_not_downloaded_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let hub_folder = parent.path().join("hub");
+    cache_of_others(&hub_folder);
+    let model = |name: &str, sha256: &str| {
+        let mut model = HubModel::minilm(&parent.path().join(name));
+        model.sha256.insert("model.safetensors".into(), sha256.into());
+        model
+    };
+    let cache = HubCache::in_folder(&hub_folder);
+    let downloader = Downloader::new().unwrap().patience(1, Duration::from_millis(1));
+
+    // The hub is asked what there is, and for no file.
+    let server = hub(ABC.into());
+    let online = HubAddress { endpoint: server.url(), token: None, cache: cache.clone() };
+    let first = fetch_model(&downloader, &online, &model("online", ABC), false).unwrap();
+    assert_eq!(first.locked.files["model.safetensors"].sha256, ABC);
+    assert_eq!(std::fs::read(first.folder.join("model.safetensors")).unwrap(), b"abc");
+    assert_eq!(server.requests().len(), 1);
+
+    // Nobody answers: the cache's own listing stands for the hub's, the pinned hash still holds.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let offline = HubAddress { endpoint: nobody, token: None, cache };
+    let second = fetch_model(&downloader, &offline, &model("offline", ABC), false).unwrap();
+    assert_eq!(second.locked.revision, "c0ffee");
+    assert_eq!(find_minilm(Some(&second.folder)).unwrap(), second.folder);
+    assert!(fetch_model(&downloader, &offline, &model("other", &pinned()), false).is_err());
 }

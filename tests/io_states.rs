@@ -25,9 +25,15 @@ fn real_matrices_are_told_and_chosen() {
         ("mixology_sc_celseq2.h5ad", "X", MatrixState::Counts),
         ("mouse_pancreas_endocrinogenesis.h5ad", "X", MatrixState::Counts),
     ] {
-        let cells = read(&folder.join(name), &ReadOptions::default()).unwrap();
+        let path = folder.join(name);
+        let cells = read(&path, &ReadOptions::default()).unwrap();
         let chosen = choose(&cells, None).unwrap();
-        assert_eq!((chosen.from.as_str(), chosen.state), (from, state), "{name}");
+        assert_eq!((chosen.name.to_string().as_str(), chosen.state), (from, state), "{name}");
+        // Training reads a file whole, inference in blocks: both must take the same matrix.
+        let streamed = CellBlocks::choose(&path, None).unwrap();
+        assert_eq!((streamed.name, streamed.state), (chosen.name, state), "{name}");
+        assert_eq!(streamed.blocks.var(), chosen.var, "{name}");
+        assert!(CellBlocks::choose(&path, Some("no such layer")).is_err(), "{name}");
     }
     for (name, state) in [
         ("hnscc_tme_chetah.h5ad", MatrixState::LogNormalised),

@@ -1,14 +1,16 @@
 //! Cells: a matrix of cells × genes with its annotations. Plain data; no IO, no GPU.
 
+mod choice;
 mod csr;
 mod frame;
 mod state;
 
 use std::collections::BTreeMap;
 
+pub use choice::{Chosen, MatrixName, choose, choose_name};
 pub use csr::CsrMatrix;
 pub use frame::{Column, Frame};
-pub use state::{Chosen, MatrixState, choose, log1p_cp10k};
+pub use state::{MatrixState, log1p_cp10k};
 
 /// Cells × genes with their annotations, named as in AnnData.
 #[derive(Debug, Clone, Default)]

@@ -1,12 +1,10 @@
-//! What a matrix holds: counts, log-normalised, scaled or linear values; and the choice of matrix.
+//! What a matrix holds: counts, log-normalised, scaled or linear values.
 
 use std::fmt;
 
-use super::{Cells, CsrMatrix, Frame};
+use super::CsrMatrix;
 use crate::{Error, Result};
 
-/// Names of layers that hold counts, in order of preference.
-const COUNT_LAYERS: [&str; 6] = ["counts", "raw_counts", "count", "umi_counts", "umis", "raw"];
 /// No logarithm of a transcript count per million reaches this: `ln(1 + 1e6)` is 13.8, and
 /// `log2(1 + 1e6)`, as full-length protocols often publish, 19.9.
 const LOG_MAXIMUM: f32 = 21.0;
@@ -48,13 +46,21 @@ impl MatrixState {
     /// # Errors
     /// If a value is not finite; the line names its row and column, from 0.
     pub fn detect(matrix: &CsrMatrix) -> Result<Self> {
+        Self::detect_rows(matrix, 0)
+    }
+
+    /// Tell what `matrix` holds, whose first row is row `first` of the file.
+    ///
+    /// # Errors
+    /// As [`MatrixState::detect`].
+    pub fn detect_rows(matrix: &CsrMatrix, first: usize) -> Result<Self> {
         let (mut whole, mut negative, mut maximum) = (true, false, 0f32);
         for row in 0..matrix.n_rows {
             let (columns, values) = matrix.row(row);
             for (&column, &value) in columns.iter().zip(values) {
                 if !value.is_finite() {
                     return Err(Error::input(
-                        format!("row {row}, column {column}"),
+                        format!("row {}, column {column}", first + row),
                         "a finite value",
                         value,
                         "remove such cells or genes, or replace the value",
@@ -79,6 +85,19 @@ impl MatrixState {
     }
 }
 
+impl MatrixState {
+    /// Whether some rows of a matrix that holds `self` may look, by themselves, like `rows`: a few
+    /// logged or linear values may all be whole, or small.
+    pub fn may_look_like(self, rows: Self) -> bool {
+        match self {
+            Self::Counts => rows == Self::Counts,
+            Self::LogNormalised => matches!(rows, Self::LogNormalised | Self::Counts),
+            Self::Linear => rows != Self::Scaled,
+            Self::Scaled => true,
+        }
+    }
+}
+
 fn unlogged(value: f32) -> f64 {
     f64::from(value).exp_m1()
 }
@@ -91,88 +110,6 @@ fn has_constant_sums(matrix: &CsrMatrix, view: impl Fn(f32) -> f64) -> bool {
     let (lowest, highest) =
         sums.fold((f64::INFINITY, 0f64), |(low, high), sum| (low.min(sum), high.max(sum)));
     highest.is_finite() && highest - lowest <= NEARLY_CONSTANT * highest
-}
-
-/// A matrix of some cells, with its genes and what it holds.
-#[derive(Debug, Clone)]
-pub struct Chosen<'a> {
-    /// Expression, `[cells, genes]`.
-    pub matrix: &'a CsrMatrix,
-    /// Its genes.
-    pub var: &'a Frame,
-    /// What its values are.
-    pub state: MatrixState,
-    /// Where it lies: `X`, `raw/X`, `layers/counts`.
-    pub from: String,
-}
-
-/// Choose the matrix to work on: the layer asked for; else counts, from `X`, a layer named for
-/// them or `raw`; else a log-normalised or linear `X`; else `raw` where `X` is scaled or empty.
-///
-/// # Errors
-/// If the layer does not exist, or a value of the matrix considered is not finite.
-pub fn choose<'a>(cells: &'a Cells, layer: Option<&str>) -> Result<Chosen<'a>> {
-    let take = |matrix: &'a CsrMatrix, var: &'a Frame, from: &str| -> Result<Chosen<'a>> {
-        let state = MatrixState::detect(matrix).map_err(|error| within(from, error))?;
-        Ok(Chosen { matrix, var, state, from: from.to_owned() })
-    };
-    match layer {
-        Some("X") => return take(&cells.x, &cells.var, "X"),
-        Some("raw" | "raw/X") if !cells.layers.contains_key("raw") => {
-            let raw = cells.raw.as_ref().ok_or_else(|| no_layer(cells, "raw/X"))?;
-            return take(&raw.x, &raw.var, "raw/X");
-        }
-        Some(name) => {
-            let matrix = cells.layers.get(name).ok_or_else(|| no_layer(cells, name))?;
-            return take(matrix, &cells.var, &format!("layers/{name}"));
-        }
-        None => {}
-    }
-    let x = take(&cells.x, &cells.var, "X")?;
-    let x_is_empty = x.matrix.nnz() == 0;
-    if x.state == MatrixState::Counts && !x_is_empty {
-        return Ok(x);
-    }
-    for name in COUNT_LAYERS {
-        if let Some(matrix) = cells.layers.get(name) {
-            let chosen = take(matrix, &cells.var, &format!("layers/{name}"))?;
-            if chosen.state == MatrixState::Counts && matrix.nnz() > 0 {
-                return Ok(chosen);
-            }
-        }
-    }
-    if let Some(raw) = &cells.raw {
-        let chosen = take(&raw.x, &raw.var, "raw/X")?;
-        let is_counts = chosen.state == MatrixState::Counts;
-        let is_log = chosen.state == MatrixState::LogNormalised;
-        let x_is_log = x.state == MatrixState::LogNormalised && !x_is_empty;
-        if raw.x.nnz() > 0 && (is_counts || (is_log && !x_is_log)) {
-            return Ok(chosen);
-        }
-    }
-    Ok(x)
-}
-
-/// Name the matrix in an error about one of its values.
-fn within(from: &str, error: Error) -> Error {
-    match error {
-        Error::Input { place, expected, found, remedy } => {
-            Error::Input { place: format!("{from}: {place}"), expected, found, remedy }
-        }
-        other => other,
-    }
-}
-
-fn no_layer(cells: &Cells, name: &str) -> Error {
-    let mut names = vec!["X".to_owned()];
-    names.extend(cells.raw.is_some().then(|| "raw/X".to_owned()));
-    names.extend(cells.layers.keys().cloned());
-    Error::input(
-        format!("layer {name}"),
-        format!("one of [{}]", names.join(", ").replace(['\n', '\r'], " ")),
-        "no such matrix",
-        "name one that the file has",
-    )
 }
 
 /// Scale each cell to a total of 10,000 and take `ln(1 + x)`, as scanpy's `normalize_total` and
@@ -210,7 +147,6 @@ pub fn log1p_cp10k(matrix: &CsrMatrix, state: MatrixState) -> Result<CsrMatrix> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::Raw;
 
     fn matrix(values: &[f32]) -> CsrMatrix {
         CsrMatrix {
@@ -248,27 +184,5 @@ mod tests {
     fn a_value_that_is_not_finite_is_named() {
         let error = MatrixState::detect(&matrix(&[1., 2., 3., f32::NAN])).unwrap_err();
         assert!(error.to_string().contains("row 1, column 1"), "{error}");
-        let cells = Cells { x: matrix(&[f32::INFINITY, 1.]), ..Cells::default() };
-        assert!(choose(&cells, None).unwrap_err().to_string().starts_with("X: row 0, column 0"));
-    }
-
-    #[test]
-    fn counts_are_preferred_and_the_choice_is_named() {
-        let counts = matrix(&[1., 9.]);
-        let logged = log1p_cp10k(&counts, MatrixState::Counts).unwrap();
-        let scaled = matrix(&[-1., 0.5]);
-        let raw = |x: &CsrMatrix| Some(Raw { x: x.clone(), var: Frame::default() });
-        let mut cells = Cells { x: scaled, raw: raw(&logged), ..Cells::default() };
-        let chosen = choose(&cells, None).unwrap();
-        assert_eq!((chosen.from.as_str(), chosen.state), ("raw/X", MatrixState::LogNormalised));
-        cells.layers.insert("counts".to_owned(), counts.clone());
-        assert_eq!(choose(&cells, None).unwrap().from, "layers/counts");
-        assert_eq!(choose(&cells, Some("X")).unwrap().state, MatrixState::Scaled);
-        assert!(choose(&cells, Some("none")).unwrap_err().to_string().contains("X, raw/X, counts"));
-        cells.x = logged;
-        cells.layers.clear();
-        assert_eq!(choose(&cells, None).unwrap().from, "X");
-        cells.raw = raw(&counts);
-        assert_eq!(choose(&cells, None).unwrap().from, "raw/X");
     }
 }

@@ -78,7 +78,7 @@ struct OpenAiArgs {
     /// The environment variable that holds the key; it is never printed or stored.
     #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
     api_key_env: String,
-    /// US dollars for a million tokens, for the estimate [default: OpenAI's list of June 2025].
+    /// US dollars for a million tokens, for the estimate [default: OpenAI's list of May 2026].
     #[arg(long, value_name = "USD")]
     price_per_million_tokens: Option<f64>,
     /// Attempts for one request, at rate limits, server errors and time-outs.
@@ -186,7 +186,7 @@ impl EmbedArgs {
         };
         let cost = match price {
             Some(Price { dollars_per_million_tokens: dollars, built_in }) => {
-                let source = if built_in { ", OpenAI's list of June 2025" } else { "" };
+                let source = if built_in { ", OpenAI's list of May 2026" } else { "" };
                 let cost = tokens as f64 / 1e6 * dollars;
                 format!("{cost:.2} US dollars ({dollars} for a million tokens{source})")
             }

@@ -22,7 +22,7 @@ const CHARACTERS_A_TOKEN: usize = 4;
 /// How much of a server's own words an error shows.
 const LONGEST_REASON: usize = 300;
 /// Names, vector lengths and prices (US dollars for a million tokens) of OpenAI's models, as its
-/// price list had them in June 2025.
+/// price list had them in May 2026.
 const KNOWN_MODELS: [(&str, usize, f64); 3] = [
     ("text-embedding-ada-002", 1536, 0.10),
     ("text-embedding-3-small", 1536, 0.02),
@@ -57,7 +57,7 @@ impl fmt::Debug for ApiKey {
 pub struct Price {
     /// US dollars.
     pub dollars_per_million_tokens: f64,
-    /// Whether it is the built-in one, of June 2025, rather than the user's.
+    /// Whether it is the built-in one, of May 2026, rather than the user's.
     pub built_in: bool,
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::cache::{HubCache, take};
 use super::download::{Download, Downloader};
 use super::integrity::sha256_of;
 use super::lock::{Lock, LockedFile, LockedModel};
@@ -13,21 +14,27 @@ use crate::{Error, Result};
 /// The hub.
 pub(super) const HUGGING_FACE: &str = "https://huggingface.co";
 
-/// Where the hub is and how one is known there.
+/// Where the hub is, how one is known there, and what is already here of it.
 #[derive(Debug, Clone)]
 pub struct HubAddress {
     /// Base of every address, without slash at the end.
     pub endpoint: String,
     /// Access token; never printed, never stored.
     pub token: Option<String>,
+    /// What other tools fetched from it.
+    pub cache: HubCache,
 }
 
 impl HubAddress {
-    /// Take `HF_ENDPOINT` (default the hub itself) and `HF_TOKEN` from the environment.
+    /// Take `HF_ENDPOINT` (default the hub itself), `HF_TOKEN` and `HF_HOME` from the environment.
     pub fn from_environment() -> Self {
         let read = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let endpoint = read("HF_ENDPOINT").unwrap_or_else(|| HUGGING_FACE.into());
-        Self { endpoint: endpoint.trim_end_matches('/').into(), token: read("HF_TOKEN") }
+        Self {
+            endpoint: endpoint.trim_end_matches('/').into(),
+            token: read("HF_TOKEN"),
+            cache: HubCache::from_environment(),
+        }
     }
 }
 
@@ -64,13 +71,15 @@ pub struct FetchedModel {
 }
 
 /// A file as the hub lists it.
-struct Listed {
-    name: String,
-    bytes: Option<u64>,
-    sha256: Option<String>,
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) bytes: Option<u64>,
+    pub(super) sha256: Option<String>,
 }
 
-/// Download the wanted files of a model into its folder, and record what came in its lock.
+/// Bring the wanted files of a model into its folder, and record what came in its lock. A file that the
+/// Hugging Face cache holds is linked from there; where the hub cannot be reached, the cache's own
+/// listing stands for the hub's.
 ///
 /// A hash is checked against the publisher's, the lock and what the hub states, each where there is
 /// one. With `update` the lock is not heeded but written anew. Where the lock is heeded and every
@@ -97,9 +106,8 @@ pub fn fetch_model(
     }
     let revision = locked.as_ref().map_or("main", |locked| locked.revision.as_str());
     let repo = &model.repo;
-    let url = format!("{}/api/models/{repo}/revision/{revision}?blobs=true", hub.endpoint);
-    let listing = downloader.json(&url, hub.token.as_deref(), model.remedy)?;
-    let (commit, files) = model.select(&listing)?;
+    let (commit, files) = model.files(downloader, hub, revision)?;
+    let snapshot = hub.cache.snapshot(repo, &commit);
     let mut fetched = BTreeMap::new();
     let mut kept = 0;
     for file in files {
@@ -110,6 +118,10 @@ pub fn fetch_model(
         let done = if there && Some(&sha256_of(&target)?) == expected {
             kept += 1;
             LockedFile { bytes: length(&target)?, sha256: expected.cloned().unwrap_or_default() }
+        } else if let Some(cached) = cached(snapshot.as_deref(), &file.name, expected)? {
+            take(&cached.path, &target)?;
+            eprintln!("{}: from {}", target.display(), cached.path.display());
+            LockedFile { bytes: length(&target)?, sha256: cached.sha256 }
         } else {
             let url = format!("{}/{repo}/resolve/{commit}/{}", hub.endpoint, file.name);
             let done = downloader.download(&Download {
@@ -131,7 +143,52 @@ pub fn fetch_model(
     Ok(FetchedModel { folder: model.folder.clone(), locked, kept })
 }
 
+/// A file of the cache, with what it hashes to.
+struct Cached {
+    path: PathBuf,
+    sha256: String,
+}
+
+/// The file `name` of a snapshot, if it is there and is what is expected.
+fn cached(
+    snapshot: Option<&Path>,
+    name: &str,
+    expected: Option<&String>,
+) -> Result<Option<Cached>> {
+    let Some(path) = snapshot.map(|folder| folder.join(name)).filter(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    let sha256 = sha256_of(&path)?;
+    let fits = expected.is_none_or(|expected| expected.eq_ignore_ascii_case(&sha256));
+    Ok(fits.then_some(Cached { path, sha256 }))
+}
+
 impl HubModel {
+    /// The commit and its wanted files, as the hub lists them, or the cache if it cannot be reached.
+    fn files(
+        &self,
+        downloader: &Downloader,
+        hub: &HubAddress,
+        revision: &str,
+    ) -> Result<(String, Vec<Listed>)> {
+        let repo = &self.repo;
+        let url = format!("{}/api/models/{repo}/revision/{revision}?blobs=true", hub.endpoint);
+        match downloader.json(&url, hub.token.as_deref(), self.remedy) {
+            Ok(listing) => {
+                let (commit, files) = parse(&listing).map_err(|missing| self.odd(missing))?;
+                Ok((commit, self.select(files)?))
+            }
+            Err(unreachable) => match hub.cache.list(repo, revision) {
+                Some((commit, files)) => {
+                    eprintln!("{unreachable}");
+                    eprintln!("taking {repo} as the Hugging Face cache has it, commit {commit}");
+                    Ok((commit, self.select(files)?))
+                }
+                None => Err(unreachable),
+            },
+        }
+    }
+
     /// Whether the folder holds what the lock says, and the lock agrees with the publisher.
     fn is_as(&self, locked: &LockedModel) -> Result<bool> {
         if locked.repo != self.repo {
@@ -173,27 +230,32 @@ impl HubModel {
         Err(Error::input(target.display(), expected, format!("{stated}, the hub's"), remedy))
     }
 
-    /// The commit and the files that are wanted, `config.json` last.
-    fn select(&self, listing: &Value) -> Result<(String, Vec<Listed>)> {
-        let odd = |expected: String, found: &str| {
-            Error::input(&self.repo, expected, found, "choose a repository that has it")
-        };
-        let commit = listing.get("sha").and_then(Value::as_str).unwrap_or_default();
-        if commit.is_empty() || !commit.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(odd("a listing with the commit as `sha`".into(), "none"));
-        }
-        let siblings = listing.get("siblings").and_then(Value::as_array);
-        let all = siblings.ok_or_else(|| odd("a listing with `siblings`".into(), "none"))?;
-        let mut files: Vec<Listed> =
-            all.iter().filter_map(listed).filter(|file| (self.wanted)(&file.name)).collect();
+    /// The files that are wanted, `config.json` last.
+    fn select(&self, mut files: Vec<Listed>) -> Result<Vec<Listed>> {
+        files.retain(|file| (self.wanted)(&file.name));
         for required in self.required {
             if !files.iter().any(|file| file.name.ends_with(required)) {
-                return Err(odd(format!("a file {required}"), "none"));
+                return Err(self.odd(format!("a file {required}")));
             }
         }
         files.sort_by_key(|file| file.name == "config.json");
-        Ok((commit.to_string(), files))
+        Ok(files)
     }
+
+    fn odd(&self, missing: String) -> Error {
+        Error::input(&self.repo, missing, "none", "choose a repository that has it")
+    }
+}
+
+/// The commit and the files of the hub's listing, or what is missing of it.
+fn parse(listing: &Value) -> std::result::Result<(String, Vec<Listed>), String> {
+    let commit = listing.get("sha").and_then(Value::as_str).unwrap_or_default();
+    if commit.is_empty() || !commit.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err("a listing with the commit as `sha`".into());
+    }
+    let siblings = listing.get("siblings").and_then(Value::as_array);
+    let siblings = siblings.ok_or("a listing with `siblings`")?;
+    Ok((commit.to_string(), siblings.iter().filter_map(listed).collect()))
 }
 
 fn length(path: &Path) -> Result<u64> {

@@ -2,6 +2,7 @@
 //! asked.
 
 mod backbone;
+mod cache;
 mod download;
 mod gene_files;
 mod hub;
@@ -11,6 +12,7 @@ mod manifest;
 mod minilm;
 
 pub use backbone::fetch_backbone;
+pub use cache::HubCache;
 pub use download::{Download, Downloaded, Downloader};
 pub use gene_files::{NCBI_GENE_DATA, fetch_gene_files};
 pub use hub::{FetchedModel, HubAddress, HubModel, fetch_model};

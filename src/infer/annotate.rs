@@ -8,9 +8,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::answer::Answer;
 use super::predictions::{PredictionFile, UNKNOWN, label};
 use super::reader::TrainedAnnotator;
-use crate::cells::{Column, CsrMatrix, Dense, MatrixState};
+use crate::cells::{Column, CsrMatrix, MatrixName, MatrixState};
 use crate::genes::{Coverage, GeneMatcher, Orthologs, Species};
-use crate::io::{Annotations, CellBlocks, ReadOptions, require_another, write_annotated};
+use crate::io::{
+    Annotations, CellBlocks, ChosenBlocks, SpooledRows, require_another, write_annotated,
+};
 use crate::{Error, Result};
 
 /// Cells that are in memory at once.
@@ -19,7 +21,8 @@ const BLOCK: usize = 4096;
 /// What is read and how its genes are found.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Layer to read, `raw/X` or `layers/NAME`; absent lets screader choose.
+    /// Matrix to read, `X`, `raw/X` or a layer's name; without it the one that training was told to
+    /// read, else screader chooses as training does.
     pub layer: Option<String>,
     /// Read the cells of another species through this table of orthologs.
     pub orthologs: Option<PathBuf>,
@@ -64,7 +67,9 @@ pub fn annotate<B: Backend>(
     }
     let checkpoint = &annotator.checkpoint;
     let classes = &checkpoint.classes;
-    let (mut blocks, from) = open(input, options)?;
+    let configured = Some(checkpoint.config.data.layer.as_str()).filter(|layer| !layer.is_empty());
+    let layer = options.layer.as_deref().or(configured);
+    let ChosenBlocks { mut blocks, name, state } = CellBlocks::choose(input, layer)?;
     let matched = match_genes(annotator, input, &blocks, options)?;
     let rows: Vec<Option<u32>> = matched.0.iter().map(|row| row.map(|row| row as u32)).collect();
     let names = blocks.obs().index.clone();
@@ -74,27 +79,27 @@ pub fn annotate<B: Backend>(
         .iter()
         .map(|path| PredictionFile::create(path, classes))
         .collect::<Result<Vec<_>>>()?;
+    let mut states = match &outputs.h5ad {
+        Some(output) => Some(SpooledRows::beside(output, annotator.hidden_size())?),
+        None => None,
+    };
     let bar = progress(names.len());
     let mut answers: Vec<Answer> = Vec::with_capacity(names.len());
-    let mut states = Dense::default();
-    let mut held: Option<MatrixState> = None;
     while let Some(block) = blocks.next_block(BLOCK)? {
-        let state = settle(&mut held, &block, input)?;
+        refuse_other_values(state, &block, answers.len(), input)?;
         let read = annotator.read(&block, state, &rows, |cells| bar.inc(cells as u64))?;
         let cells = &names[answers.len()..answers.len() + read.answers.len()];
         for table in &mut tables {
             table.append(cells, &read.answers)?;
         }
         answers.extend(read.answers);
-        if outputs.h5ad.is_some() {
-            states.n_cols = read.states.n_cols;
-            states.n_rows += read.states.n_rows;
-            states.values.extend(read.states.values);
+        if let Some(states) = &mut states {
+            states.append(&read.states)?;
         }
     }
     bar.finish_and_clear();
-    if let Some(output) = &outputs.h5ad {
-        let annotations = annotations(annotator, input, &from, &answers, states);
+    if let (Some(output), Some(states)) = (&outputs.h5ad, states) {
+        let annotations = annotations(annotator, input, &name, &answers, states);
         write_annotated(input, output, &annotations)?;
     }
     for table in tables {
@@ -104,51 +109,27 @@ pub fn annotate<B: Backend>(
         cells: answers.len(),
         labels: count(&answers, classes),
         coverage: matched.1,
-        matrix: (from, held.unwrap_or(MatrixState::Counts)),
+        matrix: (name.to_string(), state),
     })
 }
 
-/// Open the matrix to read: the layer asked for, else X, else `raw` where X is scaled.
-fn open(input: &Path, options: &Options) -> Result<(CellBlocks, String)> {
-    if let Some(layer) = &options.layer {
-        let read = match layer.as_str() {
-            "raw" | "raw/X" => ReadOptions { use_raw: true, ..ReadOptions::default() },
-            "X" => ReadOptions::default(),
-            name => ReadOptions {
-                layer: Some(name.trim_start_matches("layers/").to_string()),
-                ..ReadOptions::default()
-            },
-        };
-        return Ok((CellBlocks::open(input, &read)?, layer.clone()));
+/// What the first rows hold is taken for the file; rows that cannot be of that kind are refused.
+fn refuse_other_values(
+    state: MatrixState,
+    block: &CsrMatrix,
+    first: usize,
+    input: &Path,
+) -> Result<()> {
+    let found = MatrixState::detect_rows(block, first)?;
+    if state.may_look_like(found) {
+        return Ok(());
     }
-    let plain = ReadOptions::default();
-    let mut first = CellBlocks::open(input, &plain)?;
-    let scaled = match first.next_block(BLOCK)? {
-        Some(block) => MatrixState::detect(&block)? == MatrixState::Scaled,
-        None => false,
-    };
-    if scaled {
-        let raw = ReadOptions { use_raw: true, ..ReadOptions::default() };
-        if let Ok(blocks) = CellBlocks::open(input, &raw) {
-            return Ok((blocks, "raw/X".to_string()));
-        }
-    }
-    Ok((CellBlocks::open(input, &plain)?, "X".to_string()))
-}
-
-/// The state of the first block holds for the file; a later block that disagrees is refused.
-fn settle(held: &mut Option<MatrixState>, block: &CsrMatrix, input: &Path) -> Result<MatrixState> {
-    let found = MatrixState::detect(block)?;
-    let state = *held.get_or_insert(found);
-    if state == MatrixState::Counts && found != MatrixState::Counts {
-        return Err(Error::input(
-            input.display(),
-            "counts in every row, as in the first",
-            "values that are no counts further down",
-            "write the file with one kind of values, or name a layer with --layer",
-        ));
-    }
-    Ok(state)
+    Err(Error::input(
+        input.display(),
+        format!("{state} values in every row, as in the first"),
+        format!("{found} values after row {first}"),
+        "write the file with one kind of values, or name a layer with --layer",
+    ))
 }
 
 fn match_genes<B: Backend>(
@@ -175,9 +156,9 @@ fn match_genes<B: Backend>(
 fn annotations<B: Backend>(
     annotator: &TrainedAnnotator<B>,
     input: &Path,
-    matrix: &str,
+    matrix: &MatrixName,
     answers: &[Answer],
-    states: Dense,
+    states: SpooledRows,
 ) -> Annotations {
     let checkpoint = &annotator.checkpoint;
     let classes = &checkpoint.classes;

@@ -1,4 +1,4 @@
-//! Predictions as a table: csv, tsv, JSON lines or parquet, written block by block.
+//! Predictions as a table: csv, tsv, JSON or parquet, written block by block.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -25,8 +25,10 @@ pub enum Format {
     Csv,
     /// Tab-separated, `.tsv`.
     Tsv,
-    /// One JSON object a line, `.json` or `.jsonl`.
+    /// One JSON array, `.json`.
     Json,
+    /// One JSON object a line, `.jsonl`.
+    JsonLines,
     /// Apache Parquet, `.parquet`.
     Parquet,
 }
@@ -41,7 +43,8 @@ impl Format {
         match extension.to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
-            "json" | "jsonl" => Ok(Self::Json),
+            "json" => Ok(Self::Json),
+            "jsonl" => Ok(Self::JsonLines),
             "parquet" => Ok(Self::Parquet),
             other => Err(Error::input(
                 path.display(),
@@ -62,9 +65,21 @@ pub struct PredictionFile {
 
 enum Writer {
     Separated(Box<csv::Writer<NamedTempFile>>),
-    Json(BufWriter<NamedTempFile>),
+    Json { file: BufWriter<NamedTempFile>, layout: JsonLayout },
     Parquet { writer: Box<SerializedFileWriter<File>>, file: NamedTempFile },
 }
+
+/// What stands around the objects.
+struct JsonLayout {
+    start: &'static str,
+    /// Before the next object; after the first one, `between`.
+    next: &'static str,
+    between: &'static str,
+    end: &'static str,
+}
+
+const ARRAY: JsonLayout = JsonLayout { start: "[", next: "\n", between: ",\n", end: "\n]\n" };
+const LINES: JsonLayout = JsonLayout { start: "", next: "", between: "\n", end: "\n" };
 
 impl PredictionFile {
     /// Begin the file at `path`, whose extension names the format.
@@ -78,7 +93,12 @@ impl PredictionFile {
                 writer.write_record(header()).map_err(csv_error(path))?;
                 Writer::Separated(Box::new(writer))
             }
-            Format::Json => Writer::Json(BufWriter::new(file)),
+            Format::Json | Format::JsonLines => {
+                let layout = if format == Format::Json { ARRAY } else { LINES };
+                let mut file = BufWriter::new(file);
+                file.write_all(layout.start.as_bytes()).map_err(Error::io(path, "write"))?;
+                Writer::Json { file, layout }
+            }
             Format::Parquet => {
                 let schema = parse_message_type(&schema()).map_err(parquet_error(path))?;
                 let target = file.reopen().map_err(Error::io(path, "create"))?;
@@ -100,10 +120,11 @@ impl PredictionFile {
                     writer.write_record(record(name, answer, classes)).map_err(csv_error(path))?;
                 }
             }
-            Writer::Json(writer) => {
+            Writer::Json { file, layout } => {
                 for (name, answer) in names.iter().zip(answers) {
-                    writeln!(writer, "{}", object(name, answer, classes))
+                    write!(file, "{}{}", layout.next, object(name, answer, classes))
                         .map_err(Error::io(path, "write"))?;
+                    layout.next = layout.between;
                 }
             }
             Writer::Parquet { writer, .. } => {
@@ -120,9 +141,10 @@ impl PredictionFile {
             Writer::Separated(writer) => writer
                 .into_inner()
                 .map_err(|error| Error::io(&path, "write")(error.into_error()))?,
-            Writer::Json(writer) => writer
-                .into_inner()
-                .map_err(|error| Error::io(&path, "write")(error.into_error()))?,
+            Writer::Json { mut file, layout } => {
+                file.write_all(layout.end.as_bytes()).map_err(Error::io(&path, "write"))?;
+                file.into_inner().map_err(|error| Error::io(&path, "write")(error.into_error()))?
+            }
             Writer::Parquet { writer, file } => {
                 writer.close().map_err(parquet_error(&path))?;
                 file

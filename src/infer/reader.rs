@@ -77,6 +77,11 @@ impl<B: Backend> TrainedAnnotator<B> {
         Ok(Self { checkpoint, table, annotator, trainable })
     }
 
+    /// Width of a cell's state, the backbone's `hidden_size`.
+    pub fn hidden_size(&self) -> usize {
+        self.annotator.hidden_size()
+    }
+
     /// Read a block of cells. `gene_rows` holds for each column the row of the gene table.
     pub fn read(
         &self,
@@ -92,10 +97,13 @@ impl<B: Backend> TrainedAnnotator<B> {
             read_cells(&self.annotator, &self.trainable, &ranked, &cells, size, on_progress);
         let classes = self.checkpoint.classes.len();
         let logits = Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits };
-        let hidden_size = self.annotator.hidden_size();
         Ok(ReadBlock {
             answers: answers(&logits, self.checkpoint.card.calibration.as_ref())?,
-            states: Dense { n_rows: cells.len(), n_cols: hidden_size, values: readout.states },
+            states: Dense {
+                n_rows: cells.len(),
+                n_cols: self.hidden_size(),
+                values: readout.states,
+            },
         })
     }
 

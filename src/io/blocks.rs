@@ -6,15 +6,28 @@ use super::format::Format;
 use super::h5ad::{self, Streamed};
 use super::{ReadOptions, read};
 use crate::Result;
-use crate::cells::{CsrMatrix, Frame};
+use crate::cells::{CsrMatrix, Frame, MatrixName, MatrixState, choose, choose_name};
 
-/// A file read block by block. Memory stays constant for an h5ad whose matrix is dense or stored
-/// by row; compressed columns and the other formats are read whole first.
+/// Rows that are looked at together to tell what a matrix holds.
+const LOOK: usize = 4096;
+
+/// A file read block by block. Of an h5ad one block is in memory at a time; the other formats are read
+/// whole first.
 pub struct CellBlocks {
     matrix: Streamed,
     obs: Frame,
     var: Frame,
     next: usize,
+}
+
+/// A matrix that was chosen of a file, ready to be read.
+pub struct ChosenBlocks {
+    /// Its rows.
+    pub blocks: CellBlocks,
+    /// What it is called.
+    pub name: MatrixName,
+    /// What its first rows with values hold.
+    pub state: MatrixState,
 }
 
 impl CellBlocks {
@@ -31,6 +44,35 @@ impl CellBlocks {
             }
         };
         Ok(Self { matrix, obs, var, next: 0 })
+    }
+
+    /// Open a file at the matrix that `layer` names, or at the one that [`choose`] would take.
+    ///
+    /// # Errors
+    /// As [`read`], and those of [`choose`].
+    pub fn choose(path: &Path, layer: Option<&str>) -> Result<ChosenBlocks> {
+        if let Format::H5ad(file) = Format::of(path)? {
+            let (name, state) = choose_name(&h5ad::matrix_names(&file)?, layer, |name| {
+                Self::open(path, &ReadOptions::of(name))?.state()
+            })?;
+            let blocks = Self::open(path, &ReadOptions::of(&name))?;
+            return Ok(ChosenBlocks { blocks, name, state });
+        }
+        let cells = read(path, &ReadOptions::default())?;
+        let chosen = choose(&cells, layer)?;
+        let matrix = Streamed::Whole(chosen.matrix.clone());
+        let blocks = Self { matrix, var: chosen.var.clone(), obs: cells.obs.clone(), next: 0 };
+        Ok(ChosenBlocks { blocks, name: chosen.name, state: chosen.state })
+    }
+
+    /// What the first rows with values hold; nothing if there is no value.
+    fn state(mut self) -> Result<Option<MatrixState>> {
+        while let Some(block) = self.next_block(LOOK)? {
+            if block.nnz() > 0 {
+                return MatrixState::detect(&block).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// All cells' annotations.
@@ -53,8 +95,9 @@ impl CellBlocks {
             return Ok(None);
         }
         let start = self.next;
-        let block = match &self.matrix {
+        let block = match &mut self.matrix {
             Streamed::ByRow(matrix) => matrix.read_rows(start, count)?,
+            Streamed::Gathered(rows) => rows.read_rows(start, count)?,
             Streamed::Whole(matrix) => {
                 matrix.select_rows(&(start..start + count).collect::<Vec<usize>>())
             }

@@ -11,12 +11,13 @@ use std::sync::{Arc, Once};
 
 use hdf5_pure::{
     AttrValue, Datatype, DatatypeByteOrder, FileAccessProperties, FormatError, Layout,
-    MetadataCacheConfig, Source, VlenStringReadOptions,
+    MemoryStrategy, MetadataCacheConfig, Source, VlenStringReadOptions,
 };
 
 use super::array::{Element, RecordField};
 use super::chunks::{ChunkPlace, FileBytes};
 use super::number::{Number, NumberKind};
+use super::spool::SpooledRows;
 use super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
 use crate::{Error, Result};
 
@@ -351,6 +352,9 @@ fn element_of(datatype: &Datatype) -> Element {
     }
 }
 
+/// Bytes of a file up to which it may be mirrored in memory to be changed; a longer one whose structures
+/// are old is written anew, a piece at a time.
+const MIRRORED: u64 = 256 << 20;
 /// Numbers of an array from which on it is compressed, and of one chunk of it.
 const COMPRESSED_FROM: usize = 1 << 10;
 const CHUNK: usize = 1 << 16;
@@ -372,7 +376,29 @@ pub(super) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> Result<
         }
     }
     guard(&output.display().to_string(), || builder.write(path))
-        .map_err(|error| unwritten(output, error))
+        .map_err(|error| unwritten(output, error))?;
+    fill_spooled(path, output, &root.spooled(""))
+}
+
+/// Copy numbers that are on disk to their places in the file at `path`, which holds zeros there: the
+/// crate writes an array of two dimensions at once or not at all, and this one is larger than memory.
+fn fill_spooled(path: &Path, output: &Path, arrays: &[(String, &SpooledRows)]) -> Result<()> {
+    for (key, rows) in arrays {
+        let file = Hdf5File::open(path)?;
+        let place = file.stored(key)?.layout;
+        let mut target = std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(Error::io(output, "write"))?;
+        match place {
+            StoredLayout::Contiguous { address, size } if size == rows.bytes() as u64 => {
+                rows.copy_to(&mut target, address).map_err(Error::io(output, "write"))?;
+            }
+            _ if rows.bytes() == 0 => {}
+            _ => return Err(damaged(&output.display().to_string(), format!("{key} elsewhere"))),
+        }
+    }
+    Ok(())
 }
 
 fn build_group(mut group: hdf5_pure::GroupBuilder, tree: &Tree<'_>) -> hdf5_pure::FinishedGroup {
@@ -401,6 +427,12 @@ fn build_array(
 ) {
     match values {
         Values::F32(values) => dataset.with_f32_data(values),
+        // Zeros that were never touched take no memory.
+        Values::Spooled(rows) => dataset.with_raw_data(
+            hdf5_pure::make_f32_type(),
+            vec![0; rows.bytes()],
+            values.len() as u64,
+        ),
         Values::F64(values) => dataset.with_f64_data(values),
         Values::I8(values) => dataset.with_i8_data(values),
         Values::I32(values) => dataset.with_i32_data(values),
@@ -421,8 +453,8 @@ fn build_array(
     };
     let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
     dataset.with_shape(&extents);
-    let is_text = matches!(values, Values::Texts(_));
-    if compress && !is_text && values.len() >= COMPRESSED_FROM {
+    let is_plain = !matches!(values, Values::Texts(_) | Values::Spooled(_));
+    if compress && is_plain && values.len() >= COMPRESSED_FROM {
         let row_len = shape.iter().skip(1).product::<usize>().max(1);
         let mut chunk = extents;
         chunk[0] = chunk[0].min((CHUNK / row_len).max(1) as u64);
@@ -483,7 +515,12 @@ pub(super) fn edit_copy(
         }),
         Err(error) => Err(error),
     };
-    outcome.map_err(|error| unwritten(output, error))
+    outcome.map_err(|error| unwritten(output, error))?;
+    let created = edits.iter().filter_map(|edit| match edit {
+        Edit::Create(key, tree) => Some(tree.spooled(key)),
+        _ => None,
+    });
+    fill_spooled(path, output, &created.flatten().collect::<Vec<_>>())
 }
 
 /// A copy of a read-only file is read-only too.
@@ -505,7 +542,11 @@ fn make_writable(path: &Path) -> std::io::Result<()> {
 type Outcome = std::result::Result<(), hdf5_pure::Error>;
 
 fn edit_file(path: &Path, edits: &[Edit<'_>]) -> Outcome {
-    let properties = FileAccessProperties::new().with_locking(hdf5_pure::FileLocking::BestEffort);
+    let length = std::fs::metadata(path).map_err(hdf5_pure::Error::Io)?.len();
+    let strategy = if length <= MIRRORED { MemoryStrategy::Auto } else { MemoryStrategy::Bounded };
+    let properties = FileAccessProperties::new()
+        .with_locking(hdf5_pure::FileLocking::BestEffort)
+        .with_memory_strategy(strategy);
     let file = hdf5_pure::File::open_rw_with_options(path, properties)?;
     let root = file.root();
     // Removals first and by themselves, so that a name is free before it is taken again.

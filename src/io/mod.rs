@@ -5,12 +5,14 @@ mod blocks;
 mod chunks;
 mod csv;
 mod format;
+mod gather;
 mod h5ad;
 mod hdf5;
 mod loom;
 mod mtx;
 mod number;
 mod sparse;
+mod spool;
 mod tenx;
 mod tree;
 mod write;
@@ -19,10 +21,11 @@ mod write_tests;
 
 use std::path::Path;
 
-pub use blocks::CellBlocks;
+pub use blocks::{CellBlocks, ChosenBlocks};
+pub use spool::SpooledRows;
 pub use write::{Annotations, require_another, write_annotated, write_h5ad};
 
-use crate::cells::Cells;
+use crate::cells::{Cells, MatrixName};
 use crate::{Error, Result};
 use format::Format;
 
@@ -35,6 +38,17 @@ pub struct ReadOptions {
     pub use_raw: bool,
     /// The genome to take from a 10x file that holds several.
     pub genome: Option<String>,
+}
+
+impl ReadOptions {
+    /// Take the matrix `name`.
+    pub fn of(name: &MatrixName) -> Self {
+        match name {
+            MatrixName::X => Self::default(),
+            MatrixName::Raw => Self { use_raw: true, ..Self::default() },
+            MatrixName::Layer(name) => Self { layer: Some(name.clone()), ..Self::default() },
+        }
+    }
 }
 
 /// Read cells from a file or folder, whose format is told by its content, then its name.

@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::spool::SpooledRows;
+
 /// Values of an array to write.
 pub(super) enum Values<'a> {
     F32(Cow<'a, [f32]>),
+    /// Numbers on disk, copied to their place once the file stands.
+    Spooled(&'a SpooledRows),
     F64(Cow<'a, [f64]>),
     I8(Vec<i8>),
     I32(Vec<i32>),
@@ -18,6 +22,7 @@ impl Values<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::Spooled(rows) => rows.n_rows * rows.n_cols,
             Self::F64(values) => values.len(),
             Self::I8(values) => values.len(),
             Self::I32(values) => values.len(),
@@ -52,6 +57,23 @@ pub(super) enum Tree<'a> {
         /// Extent of each dimension; empty for a scalar.
         shape: Vec<usize>,
     },
+}
+
+impl<'a> Tree<'a> {
+    /// The arrays under `key` whose numbers are on disk.
+    pub(super) fn spooled(&self, key: &str) -> Vec<(String, &'a SpooledRows)> {
+        match self {
+            Self::Array { values: Values::Spooled(rows), .. } => vec![(key.to_owned(), *rows)],
+            Self::Array { .. } => Vec::new(),
+            Self::Group { children, .. } => {
+                let folder = if key.is_empty() { String::new() } else { format!("{key}/") };
+                children
+                    .iter()
+                    .flat_map(|(name, child)| child.spooled(&format!("{folder}{name}")))
+                    .collect()
+            }
+        }
+    }
 }
 
 /// A change of a file that exists.

@@ -6,9 +6,10 @@ use super::array::{Array, Element};
 use super::format::Format;
 use super::h5ad::{
     OldCategoricals, column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame,
-    read_obsm, root_tree, text_tree,
+    read_obsm, root_tree, spooled_tree, text_tree,
 };
 use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
+use super::spool::SpooledRows;
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
@@ -16,12 +17,12 @@ use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
 /// What is added to a copy of the input.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Annotations {
     /// Columns of `obs`, one entry per cell of the input.
     pub obs: Vec<(String, Column)>,
     /// Arrays of `obsm`, one row per cell of the input.
-    pub obsm: Vec<(String, Dense)>,
+    pub obsm: Vec<(String, SpooledRows)>,
     /// Texts of `uns["screader"]`, which they replace.
     pub uns: Vec<(String, String)>,
 }
@@ -31,7 +32,8 @@ pub struct Annotations {
 /// # Errors
 /// If the file cannot be written; then there is none, or the one that was there before.
 pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
-    replace(output, |temporary| write_file(temporary, output, &root_tree(cells, dict(Vec::new()))))
+    let root = root_tree(cells, Vec::new(), dict(Vec::new()));
+    replace(output, |temporary| write_file(temporary, output, &root))
 }
 
 /// Refuse an `output` that is `input`.
@@ -82,9 +84,9 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
                 cells.obs.columns.retain(|(known, _)| known != name);
                 cells.obs.columns.push((name.clone(), column.clone()));
             }
-            cells.obsm.extend(annotations.obsm.iter().cloned());
             let uns = dict(vec![("screader".to_owned(), uns_tree(annotations))]);
-            replace(output, |temporary| write_file(temporary, output, &root_tree(&cells, uns)))
+            let root = root_tree(&cells, obsm_members(annotations), uns);
+            replace(output, |temporary| write_file(temporary, output, &root))
         }
     }
 }
@@ -142,6 +144,10 @@ fn record_index_name(file: &Hdf5File, key: &str) -> Result<String> {
     Ok(first.unwrap_or_else(|| "_index".to_owned()))
 }
 
+fn obsm_members(annotations: &Annotations) -> Vec<(String, Tree<'_>)> {
+    annotations.obsm.iter().map(|(name, rows)| (name.clone(), spooled_tree(rows))).collect()
+}
+
 /// The edits that add `annotations`.
 fn plan<'a>(
     file: &Hdf5File,
@@ -150,77 +156,95 @@ fn plan<'a>(
     old_obsm: &'a [(String, Dense)],
     annotations: &'a Annotations,
 ) -> Result<Vec<Edit<'a>>> {
-    let mut edits = Vec::new();
-    let replaced = |name: &str| annotations.obs.iter().any(|(new, _)| new == name);
-    if file.node("obs")? == Some(Node::Array) {
-        let mut tree = frame_tree(obs, &record_index_name(file, "obs")?);
-        let order: Vec<String> =
-            obs.names().filter(|name| !replaced(name)).map(str::to_owned).collect();
-        if let Tree::Group { attributes, children } = &mut tree {
-            children.retain(|(name, _)| !replaced(name));
-            let new =
-                annotations.obs.iter().map(|(name, column)| (name.clone(), column_tree(column)));
-            children.extend(new);
-            let all = order.into_iter().chain(annotations.obs.iter().map(|(name, _)| name.clone()));
-            attributes.retain(|(name, _)| *name != "column-order");
-            attributes.push(("column-order", Attribute::Texts(all.collect())));
-        }
-        edits.push(Edit::Delete("obs".to_owned()));
-        edits.push(Edit::Create("obs".to_owned(), tree));
-        if let Some(var) = var {
-            edits.push(Edit::Delete("var".to_owned()));
-            edits.push(Edit::Create(
-                "var".to_owned(),
-                frame_tree(var, &record_index_name(file, "var")?),
-            ));
-        }
-    } else if !annotations.obs.is_empty() {
-        for (name, column) in &annotations.obs {
-            for key in [format!("obs/{name}"), format!("obs/__categories/{name}")] {
-                if file.node(&key)?.is_some() {
-                    edits.push(Edit::Delete(key));
-                }
-            }
-            edits.push(Edit::Create(format!("obs/{name}"), column_tree(column)));
-        }
-        let kept = obs.names().filter(|name| !replaced(name)).map(str::to_owned);
-        let order = kept.chain(annotations.obs.iter().map(|(name, _)| name.clone())).collect();
-        edits.push(Edit::SetAttribute("obs".to_owned(), ("column-order", Attribute::Texts(order))));
-    }
-    match file.node("obsm")? {
-        Some(Node::Array) if !annotations.obsm.is_empty() => {
-            let new = |name: &str| annotations.obsm.iter().any(|(known, _)| known == name);
-            let kept = old_obsm.iter().filter(|(name, _)| !new(name));
-            let all = kept.chain(&annotations.obsm);
-            let members = all.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
-            edits.push(Edit::Delete("obsm".to_owned()));
-            edits.push(Edit::Create("obsm".to_owned(), dict(members)));
-        }
-        None if !annotations.obsm.is_empty() => {
-            let members = annotations.obsm.iter();
-            let members = members.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
-            edits.push(Edit::Create("obsm".to_owned(), dict(members)));
-        }
-        _ => {
-            for (name, dense) in &annotations.obsm {
-                let key = format!("obsm/{name}");
-                if file.node(&key)?.is_some() {
-                    edits.push(Edit::Delete(key.clone()));
-                }
-                edits.push(Edit::Create(key, dense_tree(dense)));
-            }
-        }
+    let mut edits = match file.node("obs")? {
+        Some(Node::Array) => table_anew(file, obs, var, annotations)?,
+        _ if annotations.obs.is_empty() => Vec::new(),
+        _ => obs_edits(file, obs, annotations)?,
+    };
+    if !annotations.obsm.is_empty() {
+        edits.extend(obsm_edits(file, old_obsm, annotations)?);
     }
     if !annotations.uns.is_empty() {
         if file.node("uns")?.is_none() {
             edits.push(Edit::Create("uns".to_owned(), dict(Vec::new())));
         }
-        if file.node("uns/screader")?.is_some() {
-            edits.push(Edit::Delete("uns/screader".to_owned()));
-        }
-        edits.push(Edit::Create("uns/screader".to_owned(), uns_tree(annotations)));
+        edits.extend(replacement(file, "uns/screader".to_owned(), uns_tree(annotations))?);
     }
     Ok(edits)
+}
+
+/// Put `tree` at `key`, whether or not there is something.
+fn replacement<'a>(file: &Hdf5File, key: String, tree: Tree<'a>) -> Result<Vec<Edit<'a>>> {
+    let old = file.node(&key)?.map(|_| Edit::Delete(key.clone()));
+    Ok(old.into_iter().chain([Edit::Create(key, tree)]).collect())
+}
+
+/// The columns of `obs` that stay, then the new ones.
+fn column_order(obs: &Frame, annotations: &Annotations) -> Vec<String> {
+    let new = annotations.obs.iter().map(|(name, _)| name.as_str());
+    let kept = obs.names().filter(|name| new.clone().all(|new| new != *name));
+    kept.chain(new.clone()).map(str::to_owned).collect()
+}
+
+/// A table of records cannot be added to: `obs`, and `var` with it, become groups.
+fn table_anew<'a>(
+    file: &Hdf5File,
+    obs: &'a Frame,
+    var: Option<&'a Frame>,
+    annotations: &'a Annotations,
+) -> Result<Vec<Edit<'a>>> {
+    let mut tree = frame_tree(obs, &record_index_name(file, "obs")?);
+    if let Tree::Group { attributes, children } = &mut tree {
+        children.retain(|(name, _)| annotations.obs.iter().all(|(new, _)| new != name));
+        let new = annotations.obs.iter().map(|(name, column)| (name.clone(), column_tree(column)));
+        children.extend(new);
+        attributes.retain(|(name, _)| *name != "column-order");
+        let order = Attribute::Texts(column_order(obs, annotations));
+        attributes.push(("column-order", order));
+    }
+    let mut edits = replacement(file, "obs".to_owned(), tree)?;
+    if let Some(var) = var {
+        let tree = frame_tree(var, &record_index_name(file, "var")?);
+        edits.extend(replacement(file, "var".to_owned(), tree)?);
+    }
+    Ok(edits)
+}
+
+fn obs_edits<'a>(
+    file: &Hdf5File,
+    obs: &Frame,
+    annotations: &'a Annotations,
+) -> Result<Vec<Edit<'a>>> {
+    let mut edits = Vec::new();
+    for (name, column) in &annotations.obs {
+        let categories = format!("obs/__categories/{name}");
+        if file.node(&categories)?.is_some() {
+            edits.push(Edit::Delete(categories));
+        }
+        edits.extend(replacement(file, format!("obs/{name}"), column_tree(column))?);
+    }
+    let order = Attribute::Texts(column_order(obs, annotations));
+    edits.push(Edit::SetAttribute("obs".to_owned(), ("column-order", order)));
+    Ok(edits)
+}
+
+fn obsm_edits<'a>(
+    file: &Hdf5File,
+    old_obsm: &'a [(String, Dense)],
+    annotations: &'a Annotations,
+) -> Result<Vec<Edit<'a>>> {
+    let mut members = obsm_members(annotations);
+    if file.node("obsm")? == Some(Node::Group) {
+        let mut edits = Vec::new();
+        for (name, tree) in members {
+            edits.extend(replacement(file, format!("obsm/{name}"), tree)?);
+        }
+        return Ok(edits);
+    }
+    let is_new = |name: &str| annotations.obsm.iter().any(|(new, _)| new == name);
+    let kept = old_obsm.iter().filter(|(name, _)| !is_new(name));
+    members.extend(kept.map(|(name, dense)| (name.clone(), dense_tree(dense))));
+    replacement(file, "obsm".to_owned(), dict(members))
 }
 
 /// Write to a temporary file beside `output`, then put it in its place.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::array::{Array, Element};
 use super::hdf5::{Hdf5File, Node};
-use super::{Annotations, ReadOptions, read, write_annotated, write_h5ad};
+use super::{Annotations, ReadOptions, SpooledRows, read, write_annotated, write_h5ad};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame, Raw};
 
 fn small() -> Cells {
@@ -73,6 +73,21 @@ fn everything(path: &Path) -> Vec<(String, String)> {
     all
 }
 
+fn states(n_obs: usize) -> Dense {
+    let values = (0..n_obs * 4).map(|at| at as f32 * 0.5 - 7.0).collect();
+    Dense { n_rows: n_obs, n_cols: 4, values }
+}
+
+fn spooled(dense: &Dense) -> SpooledRows {
+    let mut rows = SpooledRows::beside(&std::env::temp_dir().join("any"), dense.n_cols).unwrap();
+    let half = dense.n_rows / 2;
+    let (first, second) = dense.values.split_at(half * dense.n_cols);
+    for (n_rows, values) in [(half, first), (dense.n_rows - half, second)] {
+        rows.append(&Dense { n_rows, n_cols: dense.n_cols, values: values.to_vec() }).unwrap();
+    }
+    rows
+}
+
 fn annotations(n_obs: usize) -> Annotations {
     let labels: Vec<Option<String>> =
         (0..n_obs).map(|row| (row % 3 != 2).then(|| format!("type {}", row % 2))).collect();
@@ -81,10 +96,7 @@ fn annotations(n_obs: usize) -> Annotations {
             ("screader_cell_type".to_owned(), Column::categorical(&labels)),
             ("screader_confidence".to_owned(), Column::Float(vec![0.25; n_obs])),
         ],
-        obsm: vec![(
-            "X_screader".to_owned(),
-            Dense { n_rows: n_obs, n_cols: 4, values: vec![0.5; n_obs * 4] },
-        )],
+        obsm: vec![("X_screader".to_owned(), spooled(&states(n_obs)))],
         uns: vec![("version".to_owned(), "0.1.0".to_owned())],
     }
 }
@@ -102,7 +114,7 @@ fn check(input: &Path, folder: &Path) {
     let after = read(&output, &ReadOptions::default()).unwrap();
     assert_eq!(after.obs.column("screader_confidence"), Some(&added.obs[1].1), "{name}");
     assert_eq!(after.obs.column("screader_cell_type"), Some(&added.obs[0].1), "{name}");
-    assert_eq!(after.obsm.get("X_screader"), Some(&added.obsm[0].1), "{name}");
+    assert_eq!(after.obsm.get("X_screader"), Some(&states(before.n_obs())), "{name}");
     let added_names = ["screader_cell_type", "screader_confidence"];
     let kept: Vec<&str> = after.obs.names().filter(|name| !added_names.contains(name)).collect();
     assert_eq!(kept, before.obs.names().collect::<Vec<_>>(), "{name}");

@@ -80,7 +80,7 @@ impl Task {
             expression,
             gene_rows,
             coverage: matched.genes.coverage,
-            matrix: (chosen.from.to_string(), chosen.state),
+            matrix: (chosen.name.to_string(), chosen.state),
             unlabelled: cells.n_obs() - labels.rows.len(),
         })
     }

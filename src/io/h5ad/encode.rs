@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::spool::SpooledRows;
 use super::super::tree::{Attribute, NamedAttribute, Tree, Values};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame};
 
@@ -40,6 +41,11 @@ pub(in crate::io) fn text_tree(text: &str) -> Tree<'_> {
 /// A dense matrix.
 pub(in crate::io) fn dense_tree(dense: &Dense) -> Tree<'_> {
     array(Values::F32(Cow::Borrowed(&dense.values)), vec![dense.n_rows, dense.n_cols])
+}
+
+/// A dense matrix whose rows are on disk.
+pub(in crate::io) fn spooled_tree(rows: &SpooledRows) -> Tree<'_> {
+    array(Values::Spooled(rows), vec![rows.n_rows, rows.n_cols])
 }
 
 /// A sparse matrix.
@@ -133,15 +139,21 @@ pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<
     Tree::Group { attributes, children }
 }
 
-/// A whole file; `uns` is what goes there.
-pub(in crate::io) fn root_tree<'a>(cells: &'a Cells, uns: Tree<'a>) -> Tree<'a> {
+/// A whole file; `added` are more arrays of `obsm`, `uns` is what goes there.
+pub(in crate::io) fn root_tree<'a>(
+    cells: &'a Cells,
+    added: Vec<(String, Tree<'a>)>,
+    uns: Tree<'a>,
+) -> Tree<'a> {
     let layers = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
-    let obsm = cells.obsm.iter().map(|(name, dense)| (name.clone(), dense_tree(dense)));
+    let own = cells.obsm.iter().filter(|(name, _)| added.iter().all(|(new, _)| new != *name));
+    let mut obsm: Vec<_> = own.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
+    obsm.extend(added);
     let mut children = vec![
         ("X".to_owned(), csr_tree(&cells.x)),
         ("layers".to_owned(), dict(layers.collect())),
         ("obs".to_owned(), frame_tree(&cells.obs, "_index")),
-        ("obsm".to_owned(), dict(obsm.collect())),
+        ("obsm".to_owned(), dict(obsm)),
         ("obsp".to_owned(), dict(Vec::new())),
         ("uns".to_owned(), uns),
         ("var".to_owned(), frame_tree(&cells.var, "_index")),

@@ -1,6 +1,7 @@
 //! Matrices of an h5ad: dense, compressed rows or compressed columns, old and new attributes.
 
 use super::super::array::Array;
+use super::super::gather::{GatheredRows, Gatherer};
 use super::super::hdf5::{Hdf5File, Node};
 use super::super::sparse::{DenseRows, check_indptr, empty, from_columns, from_rows};
 use crate::cells::{CsrMatrix, Dense};
@@ -8,6 +9,9 @@ use crate::{Error, Result};
 
 /// Values of a dense matrix that are converted at once.
 const DENSE_BLOCK: usize = 1 << 20;
+/// Values of compressed columns that are in memory at once while their rows are gathered; a whole number
+/// of the chunks that are in use.
+const PIECE: usize = 1 << 22;
 
 /// A matrix as it lies in the file.
 pub(in crate::io) struct StoredMatrix {
@@ -98,9 +102,12 @@ impl StoredMatrix {
         Ok(Some(Self { n_rows, n_cols, place, form }))
     }
 
-    /// Whether a block of rows can be read without the rest.
-    pub(super) fn reads_by_row(&self) -> bool {
-        !matches!(self.form, Form::Columns(_))
+    /// Number of stored values, where they lie by column and a block of rows means reading them all.
+    pub(super) fn stored_by_column(&self) -> Option<usize> {
+        match &self.form {
+            Form::Columns(parts) => Some(parts.data.len()),
+            Form::Dense(_) | Form::Rows(_) => None,
+        }
     }
 
     /// Refuse a matrix that is not `[n_rows, n_cols]`.
@@ -130,6 +137,26 @@ impl StoredMatrix {
                 from_columns(&self.place, shape, parts.indptr, indices, data)
             }
         }
+    }
+
+    /// Read compressed columns piece by piece and gather their rows on disk.
+    pub(super) fn gather(self) -> Result<GatheredRows> {
+        let stored = self.stored_by_column().unwrap_or(0);
+        let mut rows = Gatherer::new(&self.place, (self.n_rows, self.n_cols), stored)?;
+        let Form::Columns(parts) = &self.form else { return rows.finish() };
+        let mut column = 0;
+        for first in (0..parts.indptr[self.n_cols]).step_by(PIECE) {
+            let count = PIECE.min(parts.indptr[self.n_cols] - first);
+            let indices: Vec<u32> = parts.indices.read_rows(first, count)?;
+            let data: Vec<f32> = parts.data.read_rows(first, count)?;
+            for (at, (&row, &value)) in (first..).zip(indices.iter().zip(&data)) {
+                while at >= parts.indptr[column + 1] {
+                    column += 1;
+                }
+                rows.push(row, column as u32, value)?;
+            }
+        }
+        rows.finish()
     }
 
     /// Read `count` rows from `start`; not for compressed columns, where that would read it all.

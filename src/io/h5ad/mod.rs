@@ -10,14 +10,20 @@ use std::path::Path;
 
 use super::ReadOptions;
 use super::array::Array;
+use super::gather::GatheredRows;
 use super::hdf5::{Hdf5File, Node};
 use super::sparse::empty;
-use crate::cells::{Cells, CsrMatrix, Dense, Frame, Raw};
+use crate::cells::{Cells, CsrMatrix, Dense, Frame, MatrixName, Raw};
 use crate::{Error, Result};
-pub(super) use encode::{column_tree, dense_tree, dict, frame_tree, root_tree, text_tree};
+pub(super) use encode::{
+    column_tree, dense_tree, dict, frame_tree, root_tree, spooled_tree, text_tree,
+};
 pub(super) use frame::{OldCategoricals, old_categoricals, read_array, read_frame};
 pub(super) use matrix::StoredMatrix;
 pub(super) use matrix::read_dense;
+
+/// Values of compressed columns up to which they are turned into rows in memory (about 0.4 GB).
+const READ_WHOLE: usize = 1 << 24;
 
 /// Read a whole file: `X`, `obs`, `var`, `layers`, `raw` and the numeric arrays of `obsm` (tables
 /// and sparse matrices there stay in the file).
@@ -72,19 +78,26 @@ pub(super) fn open(file: &Hdf5File, options: &ReadOptions) -> Result<(Streamed, 
         }
     };
     matrix.check_shape(obs.len(), var.len())?;
-    let streamed = if matrix.reads_by_row() {
-        Streamed::ByRow(Box::new(matrix))
-    } else {
-        Streamed::Whole(matrix.read()?)
+    let streamed = match matrix.stored_by_column() {
+        None => Streamed::ByRow(Box::new(matrix)),
+        Some(stored) if stored <= READ_WHOLE => Streamed::Whole(matrix.read()?),
+        Some(_) => Streamed::Gathered(matrix.gather()?),
     };
     Ok((streamed, obs, var))
+}
+
+/// The names of all matrices of a file.
+pub(super) fn matrix_names(file: &Hdf5File) -> Result<Vec<MatrixName>> {
+    Ok(MatrixName::list(group_names(file, "layers")?, raw_keys(file)?.is_some()))
 }
 
 /// A matrix that is handed out in blocks of rows.
 pub(super) enum Streamed {
     /// Read block by block.
     ByRow(Box<StoredMatrix>),
-    /// Stored in a way that must be read whole.
+    /// Stored by column, its rows gathered on disk.
+    Gathered(GatheredRows),
+    /// Read whole.
     Whole(CsrMatrix),
 }
 
