@@ -58,7 +58,8 @@ fn a_trained_annotator_annotates_other_cells() {
     let out = folder.path().join("annotated.h5ad");
     let csv = folder.path().join("labels.csv");
     let parquet = folder.path().join("labels.parquet");
-    let json = folder.path().join("labels.jsonl");
+    let lines = folder.path().join("labels.jsonl");
+    let json = folder.path().join("labels.json");
     ok(screader(&[
         "infer",
         "--checkpoint",
@@ -71,6 +72,8 @@ fn a_trained_annotator_annotates_other_cells() {
         text(&csv),
         "--predictions",
         text(&parquet),
+        "--predictions",
+        text(&lines),
         "--predictions",
         text(&json),
         "--device",
@@ -104,9 +107,13 @@ fn a_trained_annotator_annotates_other_cells() {
         assert_eq!(fields.next(), Some(cells.obs.index[row].as_str()));
         assert_eq!(fields.next().map(String::from), labels.text(row));
     }
-    let lines = std::fs::read_to_string(&json).unwrap();
+    let lines = std::fs::read_to_string(&lines).unwrap();
+    assert_eq!(lines.lines().count(), cells.n_obs());
     let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first["cell_type"].as_str().map(String::from), labels.text(0));
+    let all: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!((all.len(), &all[0]), (cells.n_obs(), &first));
     let bytes = std::fs::read(&parquet).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 

@@ -66,6 +66,7 @@ fn guard<T>(
     QUIET.set(before);
     match outcome {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(hdf5_pure::Error::Io(source))) => Err(Error::io(place, "read")(source)),
         Ok(Err(error)) => Err(damaged(place, error)),
         Err(_) => Err(damaged(place, "a structure that makes no sense")),
     }
@@ -478,9 +479,14 @@ fn attribute_value(value: &Attribute) -> AttrValue {
 
 /// Word a failure of writing.
 fn unwritten(output: &Path, error: Error) -> Error {
-    let Error::Input { found, .. } = error else { return error };
-    let remedy = "check the space left, or write to another folder";
-    Error::input(output.display(), "to write HDF5 there", found, remedy)
+    match error {
+        Error::Io { source, .. } => Error::io(output, "write")(source),
+        Error::Input { found, .. } => {
+            let remedy = "write to another folder, or report this";
+            Error::input(output.display(), "to write HDF5 there", found, remedy)
+        }
+        other => other,
+    }
 }
 
 /// Copy `input` to `path` and change the copy; errors name `output`, whose place it will take.

@@ -119,8 +119,11 @@ impl Checkpoint {
         let old = sibling(folder, "old");
         remove(&fresh)?;
         fs::create_dir_all(&fresh).map_err(Error::io(&fresh, "create"))?;
-        self.write_files(&fresh)?;
-        sync(&fresh)?;
+        if let Err(full) = self.write_files(&fresh).and_then(|()| sync(&fresh)) {
+            // Half a checkpoint is of no use, and on a full disk its space is.
+            let _ = fs::remove_dir_all(&fresh);
+            return Err(full);
+        }
         remove(&old)?;
         if folder.exists() {
             fs::rename(folder, &old).map_err(Error::io(folder, "rename"))?;
