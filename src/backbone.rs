@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use screader_models::annotator::Annotator;
-use screader_models::llama::{Llama, LlamaConfig, fingerprint};
+use screader_models::llama::{Kernels, Llama, LlamaConfig, fingerprint};
 use screader_models::reader::{Combine, TokenSource};
 use screader_models::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
@@ -128,18 +128,19 @@ impl Backbone {
         config: &Config,
         device: &B::Device,
     ) -> Result<Annotator<B>> {
+        let kernels = Kernels::for_device::<B>(device, config.model.precision)?;
         let (backbone, words) = match self {
             Self::Random { seed, config } => {
                 // Random token embeddings mean nothing, so no instruction is put to them.
                 let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
-                (Llama::random(&sizes, *seed, device), Vec::new())
+                (Llama::random_with_kernels(&sizes, *seed, device, kernels), Vec::new())
             }
             Self::Folder { path, .. } => {
                 let words = match config.model.instruction.as_str() {
                     "" => Vec::new(),
                     instruction => Tokenizer::load(path)?.encode(instruction, false)?,
                 };
-                (Llama::load(path, device)?, words)
+                (Llama::load_with_kernels(path, device, kernels, &|_, _| {})?, words)
             }
         };
         let instruction = match words.is_empty() {

@@ -62,7 +62,7 @@ pub fn causal_backward<B: Backend>(
     attended: Attended<B>,
 ) -> (Tensor<B, 5>, Tensor<B, 4>, Tensor<B, 4>) {
     let tokens = q.dims()[3];
-    let dots = widen(g.clone() * attended.output).sum_dim(4);
+    let dots = (widen(g.clone()) * widen(attended.output)).sum_dim(4);
     let mut g_q = Vec::new();
     let mut g_k = k.zeros_like();
     let mut g_v = v.zeros_like();
@@ -111,9 +111,11 @@ pub fn single_backward<B: Backend>(
     weights: Tensor<B, 4>,
 ) -> (Tensor<B, 4>, Tensor<B, 4>, Tensor<B, 4>) {
     let g_v = weights.clone().transpose().matmul(g.clone());
-    let g_weights = g.matmul(v.transpose());
+    let dtype = v.dtype();
+    let g_weights = widen(g.matmul(v.transpose()));
+    let weights = widen(weights);
     let dots = (g_weights.clone() * weights.clone()).sum_dim(3);
-    let g_scores = weights * (g_weights - dots);
+    let g_scores = narrow(weights * (g_weights - dots), dtype);
     (g_scores.clone().matmul(k), g_scores.transpose().matmul(q), g_v)
 }
 

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::narrow;
+
 /// How the frequencies of a rotary embedding are stretched for contexts longer than the trained one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
@@ -106,7 +108,8 @@ impl<B: Backend> Rotation<B> {
         // One row a token, the same for every cell and head.
         let cos = self.cos.clone().unsqueeze_dim::<3>(1).unsqueeze_dim::<4>(0);
         let sin = self.sin.clone().unsqueeze_dim::<3>(1).unsqueeze_dim::<4>(0);
-        (a, b, cos, sin)
+        let dtype = a.dtype();
+        (a, b, narrow(cos, dtype), narrow(sin, dtype))
     }
 
     /// Rotate one token a cell: `x` `[cells, heads, head_dim]`, row `c` of the table for cell `c`.

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use burn::backend::Flex;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{DType, Distribution, Tensor};
 use screader_kernels::rotary::RopeScaling;
 use screader_models::llama::{Kernels, Llama, LlamaConfig};
 
@@ -38,7 +38,7 @@ fn main() {
     };
     // `host` or `plain` measures one kind alone.
     let only = std::env::args().nth(1).unwrap_or_default();
-    let wanted = [("host", Kernels::Host), ("plain", Kernels::Plain)]
+    let wanted = [("host", Kernels::Host), ("plain", Kernels::Plain(DType::F32))]
         .into_iter()
         .filter(|(name, _)| !["host", "plain"].contains(&only.as_str()) || *name == only);
     for (kernels, (cells, tokens)) in

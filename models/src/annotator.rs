@@ -7,7 +7,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::Result;
-use crate::llama::Llama;
+use crate::llama::{Llama, Precision};
 use crate::reader::{PackedCells, TokenSource};
 use crate::trainable::Trainable;
 
@@ -55,6 +55,11 @@ impl<B: Backend> Annotator<B> {
         let rows = to_host(self.backbone.embed_tokens(&tokens)?);
         let squares: f64 = rows.iter().map(|&value| f64::from(value).powi(2)).sum();
         Ok((squares / rows.len().max(1) as f64).sqrt() as f32)
+    }
+
+    /// The type that the backbone multiplies in.
+    pub fn precision(&self) -> Precision {
+        self.backbone.precision()
     }
 
     /// Width of the backbone.

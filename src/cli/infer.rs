@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
 use clap::Args;
+use screader_models::llama::Precision;
 
 use super::settings::MachineArgs;
 use crate::device::on_device;
@@ -42,11 +43,21 @@ pub(super) struct InferArgs {
     /// Backbone folder, if it is no longer where training found it.
     #[arg(long, value_name = "DIR")]
     backbone: Option<PathBuf>,
+    /// Type that the backbone multiplies in, if this device has not that of training: auto, f32, bf16, f16.
+    #[arg(long, value_parser = precision)]
+    precision: Option<Precision>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     machine: MachineArgs,
+}
+
+/// Parse a precision by its name in the settings.
+fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let known = [Precision::Auto, Precision::F32, Precision::Bf16, Precision::F16];
+    let found = known.into_iter().find(|precision| precision.to_string() == text);
+    found.ok_or_else(|| "expected auto, f32, bf16 or f16".to_owned())
 }
 
 impl InferArgs {
@@ -70,7 +81,11 @@ impl InferArgs {
     }
 
     fn annotate<B: Backend>(&self, device: &B::Device) -> Result<Summary> {
-        let places = Places { genes: self.genes.clone(), backbone: self.backbone.clone() };
+        let places = Places {
+            genes: self.genes.clone(),
+            backbone: self.backbone.clone(),
+            precision: self.precision,
+        };
         let annotator = TrainedAnnotator::<B>::open(&self.checkpoint, &places, device)?;
         let outputs = Outputs { h5ad: self.out.clone(), tables: self.predictions.clone() };
         let options = Options { layer: self.layer.clone(), orthologs: self.orthologs.clone() };

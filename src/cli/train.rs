@@ -260,6 +260,7 @@ impl Plan {
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
         let sizes = self.sizes(&annotator, task.classes.len());
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
+        eprintln!("device    {}, the backbone in {}", self.device, annotator.precision());
         let trainable: Trainable<A> =
             sizes.init(self.config.train.seed, annotator.token_scale()?, device);
 

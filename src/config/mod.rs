@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use screader_models::llama::Precision;
 use screader_models::mlp::MlpKind;
 use screader_models::reader::{Combine, Order};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,8 @@ pub struct ModelConfig {
     pub order: Order,
     /// The question put to the backbone.
     pub instruction: String,
+    /// In which type the backbone multiplies.
+    pub precision: Precision,
 }
 
 /// `[train]`

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
 use screader_models::annotator::Annotator;
+use screader_models::llama::Precision;
 use screader_models::trainable::Trainable;
 
 use super::answer::{Answer, answers};
@@ -14,13 +15,15 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::evaluate::read_cells;
 use crate::{Error, Result};
 
-/// Where the parts of an annotator are, if not where training left them.
+/// Where the parts of an annotator are and how it runs, if not as training left them.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     /// Gene embedding table.
     pub genes: Option<PathBuf>,
     /// Backbone folder.
     pub backbone: Option<PathBuf>,
+    /// The type that the backbone multiplies in, if not the one of training.
+    pub precision: Option<Precision>,
 }
 
 /// A checkpoint with its gene table and backbone, on a device.
@@ -53,7 +56,10 @@ impl<B: Backend> TrainedAnnotator<B> {
             true => (best, folder),
             false => (folder.to_path_buf(), folder.parent().unwrap_or(folder)),
         };
-        let checkpoint = Checkpoint::load(&checkpoint_folder)?;
+        let mut checkpoint = Checkpoint::load(&checkpoint_folder)?;
+        if let Some(precision) = places.precision {
+            checkpoint.config.model.precision = precision;
+        }
         let table = gene_table(&checkpoint, run, places)?;
         let backbone = match &places.backbone {
             Some(path) => checkpoint.card.backbone.moved_to(path)?,

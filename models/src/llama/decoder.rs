@@ -1,6 +1,6 @@
 //! The decoder on any burn backend, each part with its input gradient.
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use screader_kernels::attention::{self, Attended};
 use screader_kernels::norm::{rms_norm, rms_norm_backward};
 use screader_kernels::rotary::{Rotation, inverse_frequencies};
@@ -17,24 +17,29 @@ struct Linear<B: Backend> {
 }
 
 impl<B: Backend> Linear<B> {
-    fn new(weights: LinearWeights, device: &B::Device) -> Self {
+    fn new(weights: LinearWeights, dtype: DType, device: &B::Device) -> Self {
         let LinearWeights { weight, bias, outputs, inputs } = weights;
+        let load = |values: Vec<f32>, shape: [usize; 2]| {
+            Tensor::<B, 2>::from_data(TensorData::new(values, shape), device).cast(dtype)
+        };
         Self {
-            weight: Tensor::from_data(TensorData::new(weight, [outputs, inputs]), device),
-            bias: bias.map(|b| Tensor::from_data(TensorData::new(b, [1, outputs]), device)),
+            weight: load(weight, [outputs, inputs]),
+            bias: bias.map(|bias| load(bias, [1, outputs])),
         }
     }
 
+    /// Map `x`, brought to the type of the weights.
     fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let y = x.matmul(self.weight.clone().transpose());
+        let y = x.cast(self.weight.dtype()).matmul(self.weight.clone().transpose());
         match &self.bias {
             Some(bias) => y + bias.clone(),
             None => y,
         }
     }
 
+    /// Carry `g`, brought to the type of the weights, back to the input.
     fn backward(&self, g: Tensor<B, 2>) -> Tensor<B, 2> {
-        g.matmul(self.weight.clone())
+        g.cast(self.weight.dtype()).matmul(self.weight.clone())
     }
 }
 
@@ -92,11 +97,18 @@ pub(crate) struct Decoder<B: Backend> {
     frequencies: Vec<f64>,
     layers: Vec<Layer<B>>,
     final_norm: Tensor<B, 1>,
+    dtype: DType,
     device: B::Device,
 }
 
 impl<B: Backend> Decoder<B> {
-    pub(crate) fn new(config: &LlamaConfig, final_norm: Vec<f32>, device: &B::Device) -> Self {
+    /// Begin a decoder whose weights are of type `dtype`.
+    pub(crate) fn new(
+        config: &LlamaConfig,
+        final_norm: Vec<f32>,
+        dtype: DType,
+        device: &B::Device,
+    ) -> Self {
         Self {
             frequencies: inverse_frequencies(
                 config.head_dim,
@@ -106,12 +118,13 @@ impl<B: Backend> Decoder<B> {
             config: config.clone(),
             layers: Vec::with_capacity(config.num_hidden_layers),
             final_norm: vector(final_norm, device),
+            dtype,
             device: device.clone(),
         }
     }
 
     pub(crate) fn push(&mut self, weights: LayerWeights) {
-        let linear = |weights| Linear::new(weights, &self.device);
+        let linear = |weights| Linear::new(weights, self.dtype, &self.device);
         self.layers.push(Layer {
             input_norm: vector(weights.input_norm, &self.device),
             query: linear(weights.query),
@@ -202,8 +215,9 @@ impl<B: Backend> Decoder<B> {
         1.0 / (self.config.head_dim as f64).sqrt()
     }
 
+    /// Normalise the residual stream, which is in `f32`, and bring it to the type of the weights.
     fn normed(&self, x: Tensor<B, 2>, weight: &Tensor<B, 1>) -> Tensor<B, 2> {
-        rms_norm(x, weight.clone(), self.config.rms_norm_eps)
+        rms_norm(x, weight.clone(), self.config.rms_norm_eps).cast(self.dtype)
     }
 
     fn normed_backward(
@@ -212,7 +226,7 @@ impl<B: Backend> Decoder<B> {
         x: Tensor<B, 2>,
         weight: &Tensor<B, 1>,
     ) -> Tensor<B, 2> {
-        rms_norm_backward(g, x, weight.clone(), self.config.rms_norm_eps)
+        rms_norm_backward(g.cast(x.dtype()), x, weight.clone(), self.config.rms_norm_eps)
     }
 
     /// `[cells · tokens, heads · head_dim]` to `[cells, tokens, heads, head_dim]`.
@@ -276,7 +290,7 @@ impl<B: Backend> Decoder<B> {
             batch.tokens,
             self.config.head_dim,
         ]);
-        let middle = x.clone() + layer.output.forward(Self::rows_of_heads(mixed));
+        let middle = add(x.clone(), layer.output.forward(Self::rows_of_heads(mixed)));
         let (output, mlp) = self.mlp(layer, middle);
         (output, SavedLayer { input: x, query, key, value, attended, mlp })
     }
@@ -313,7 +327,7 @@ impl<B: Backend> Decoder<B> {
         let normed = self.normed(x.clone(), &layer.attention_norm);
         let gate = layer.gate.forward(normed.clone());
         let up = layer.up.forward(normed);
-        let output = x.clone() + layer.down.forward(swiglu(gate.clone(), up.clone()));
+        let output = add(x.clone(), layer.down.forward(swiglu(gate.clone(), up.clone())));
         (output, SavedMlp { input: x, gate, up })
     }
 
@@ -343,9 +357,10 @@ impl<B: Backend> Decoder<B> {
         let pads = batch.pads::<B>(&self.device).unsqueeze_dim::<3>(1).unsqueeze_dim::<4>(1);
         let (mixed, weights) = attention::single(query.clone(), key.clone(), value.clone(), pads);
         let mixed = mixed.reshape([cells, kv_heads * group * width]);
-        let middle = x.clone().select(0, rows) + layer.output.forward(mixed);
+        let middle = add(x.clone().select(0, rows), layer.output.forward(mixed));
         let (output, mlp) = self.mlp(layer, middle);
-        let h_cls = self.normed(output.clone(), &self.final_norm);
+        let epsilon = self.config.rms_norm_eps;
+        let h_cls = rms_norm(output.clone(), self.final_norm.clone(), epsilon);
         (h_cls, SavedLast { input: x, query, key, value, weights, mlp, output })
     }
 
@@ -386,6 +401,12 @@ impl<B: Backend> Decoder<B> {
 fn vector<B: Backend>(values: Vec<f32>, device: &B::Device) -> Tensor<B, 1> {
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+/// Add `part`, of whatever type, to the residual stream.
+fn add<B: Backend>(stream: Tensor<B, 2>, part: Tensor<B, 2>) -> Tensor<B, 2> {
+    let dtype = stream.dtype();
+    stream + part.cast(dtype)
 }
 
 /// Add `part` to distinct `rows` of `sum`.

@@ -12,9 +12,11 @@ mod embeddings;
 mod fingerprint;
 mod host;
 mod model;
+mod precision;
 mod random;
 mod weights;
 
 pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
-pub use model::{Kernels, Llama, Saved, load_output_head};
+pub use model::{Llama, Saved, load_output_head};
+pub use precision::{Kernels, Precision};

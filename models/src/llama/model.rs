@@ -1,41 +1,25 @@
 //! The frozen LLaMA that users hold.
 
-use std::any::TypeId;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 use super::batch::Batch;
 use super::config::LlamaConfig;
 use super::decoder::{Decoder, SavedDecoder};
 use super::embeddings::TokenEmbeddings;
 use super::host::{HostDecoder, SavedHost};
+use super::precision::{Kernels, Precision};
 use super::random::RandomWeights;
 use super::weights::{LayerWeights, Source, output_head};
 use crate::Result;
-
-/// Which kernels run the decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kernels {
-    /// Burn's operations, on the backend's device.
-    Plain,
-    /// The decoder in host memory, on all CPU cores, with `f32` weights.
-    Host,
-}
-
-impl Kernels {
-    /// Give the faster ones for a backend: `Host` on the CPU backend, `Plain` on the others.
-    pub fn for_backend<B: Backend>() -> Self {
-        let on_cpu = TypeId::of::<B>() == TypeId::of::<burn::backend::Flex>();
-        if on_cpu { Self::Host } else { Self::Plain }
-    }
-}
 
 /// A frozen LLaMA on a device.
 pub struct Llama<B: Backend> {
     config: LlamaConfig,
     embeddings: TokenEmbeddings,
     decoder: AnyDecoder<B>,
+    kernels: Kernels,
     device: B::Device,
 }
 
@@ -61,7 +45,7 @@ impl<B: Backend> AnyDecoder<B> {
         device: &B::Device,
     ) -> Self {
         match kernels {
-            Kernels::Plain => Self::Plain(Decoder::new(config, final_norm, device)),
+            Kernels::Plain(dtype) => Self::Plain(Decoder::new(config, final_norm, dtype, device)),
             Kernels::Host => Self::Host(HostDecoder::new(config, final_norm)),
         }
     }
@@ -78,28 +62,18 @@ impl<B: Backend> Llama<B> {
     /// Load a Hugging Face folder: `config.json` and one safetensors file or shards with their index.
     ///
     /// Weights are memory-mapped and moved to the device layer by layer, so that host memory holds about
-    /// one layer; f32, f16 and bf16 become the backend's float type.
+    /// one layer; f32, f16 and bf16 become what [`Precision::Auto`] means on the device.
     ///
     /// # Errors
     /// Names the key when the architecture or rope type is unknown, or a tensor is missing, extra or of a
     /// wrong shape or type.
     pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
-        Self::load_with_progress(folder, device, &|_, _| {})
+        let kernels = Kernels::for_device::<B>(device, Precision::Auto)?;
+        Self::load_with_kernels(folder, device, kernels, &|_, _| {})
     }
 
-    /// Load as [`Self::load`] does, calling `on_layer(done, total)` after each layer.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn load_with_progress(
-        folder: &Path,
-        device: &B::Device,
-        on_layer: &dyn Fn(usize, usize),
-    ) -> Result<Self> {
-        Self::load_with_kernels(folder, device, Kernels::for_backend::<B>(), on_layer)
-    }
-
-    /// Load as [`Self::load_with_progress`] does, with the kernels of the caller's choice.
+    /// Load as [`Self::load`] does, with the kernels of the caller's choice, calling
+    /// `on_layer(done, total)` after each layer.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -119,7 +93,14 @@ impl<B: Backend> Llama<B> {
     /// Nearly normal weights of deviation `1/sqrt(inputs)`, unit norms and zero biases; the same seed
     /// gives the same bytes on every machine.
     pub fn random(config: &LlamaConfig, seed: u64, device: &B::Device) -> Self {
-        Self::random_with_kernels(config, seed, device, Kernels::for_backend::<B>())
+        // Every device computes in f32.
+        let kernels = Kernels::for_device::<B>(device, Precision::Auto);
+        Self::random_with_kernels(
+            config,
+            seed,
+            device,
+            kernels.unwrap_or(Kernels::Plain(DType::F32)),
+        )
     }
 
     /// Make a LLaMA as [`Self::random`] does, with the kernels of the caller's choice.
@@ -152,7 +133,12 @@ impl<B: Backend> Llama<B> {
             on_layer(index + 1, config.num_hidden_layers);
         }
         let embeddings = TokenEmbeddings::of(source, folder, seed);
-        Ok(Self { config, embeddings, decoder, device: device.clone() })
+        Ok(Self { config, embeddings, decoder, kernels, device: device.clone() })
+    }
+
+    /// Give the type that the decoder multiplies in.
+    pub fn precision(&self) -> Precision {
+        self.kernels.precision()
     }
 
     /// Give the shape of the network.

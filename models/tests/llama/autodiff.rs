@@ -1,7 +1,7 @@
 //! Input gradients against burn's own autodiff, on a forward pass written as plainly as possible.
 
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{DType, Tensor, TensorData, activation};
 use safetensors::SafeTensors;
 use screader_models::llama::{Kernels, Llama, LlamaConfig};
 
@@ -90,7 +90,7 @@ fn input_gradients_are_those_of_autodiff() {
         let gradients = (taped_cls.clone() * Tensor::from_inner(r.clone())).sum().backward();
         let expected = floats(taped_x0.grad(&gradients).unwrap());
 
-        for kernels in [Kernels::Plain, Kernels::Host] {
+        for kernels in [Kernels::Plain(DType::F32), Kernels::Host] {
             let llama = Llama::<Flex>::load_with_kernels(
                 &golden.folder,
                 &Default::default(),

@@ -1,12 +1,12 @@
 //! The frozen LLaMA against transformers, PyTorch's gradients and burn's own autodiff.
 
 use burn::backend::Flex;
-use burn::tensor::{Tensor, TensorData};
-use screader_models::llama::{Kernels, Llama, LlamaConfig};
+use burn::tensor::{DType, Tensor, TensorData};
+use screader_models::llama::{Kernels, Llama, LlamaConfig, Precision};
 
 use crate::golden::{Golden, KINDS, floats, real_rows, relative_distance};
 
-const BOTH: [Kernels; 2] = [Kernels::Plain, Kernels::Host];
+const BOTH: [Kernels; 2] = [Kernels::Plain(DType::F32), Kernels::Host];
 
 fn load(golden: &Golden, kernels: Kernels) -> Llama<Flex> {
     let device = Default::default();
@@ -55,6 +55,40 @@ fn input_gradients_are_those_of_pytorch() {
             "{kind} {kernels:?}: pads have a gradient"
         );
     }
+}
+
+/// Half-precision weights change the answer by what their precision allows, and no more: the residual
+/// stream, norms and softmax are in f32.
+#[test]
+fn half_precision_stays_near_the_goldens() {
+    // Half a unit in the last place of each type; a few layers add up to several of them.
+    for (dtype, rounding) in [(DType::BF16, 1.0 / 256.0), (DType::F16, 1.0 / 2048.0)] {
+        for kind in ["gqa_tied", "biases", "rope_llama3"] {
+            let golden = Golden::read(kind);
+            let llama = load(&golden, Kernels::Plain(dtype));
+            let x0 = golden.numbers("x0").tensor::<Flex, 3>(&Default::default());
+            let (h_cls, saved) = llama.forward_save(x0, &golden.lengths);
+            assert_eq!(h_cls.dtype(), DType::F32, "the trained head is given f32");
+            let cls = relative_distance(&floats(h_cls), &golden.numbers("h_cls").values);
+            let r = golden.numbers("r").tensor::<Flex, 2>(&Default::default());
+            let gradient = llama.backward_input(r, saved);
+            assert_eq!(gradient.dtype(), DType::F32);
+            let gradient = relative_distance(&floats(gradient), &golden.numbers("g_x0").values);
+            println!("{kind} {dtype:?}: cls {cls:e}, gradient {gradient:e}");
+            assert!(cls > 1e-5, "{kind} {dtype:?}: as exact as f32, so it was not used");
+            assert!(cls < 8.0 * rounding, "{kind} {dtype:?}: cls {cls:e}");
+            assert!(gradient < 16.0 * rounding, "{kind} {dtype:?}: gradient {gradient:e}");
+        }
+    }
+}
+
+#[test]
+fn a_precision_that_the_device_lacks_is_refused() {
+    let device = Default::default();
+    let kernels = |precision| Kernels::for_device::<Flex>(&device, precision);
+    assert_eq!(kernels(Precision::Auto).unwrap(), Kernels::Host);
+    let refused = kernels(Precision::Bf16).unwrap_err().to_string();
+    assert!(refused.contains("precision: expected auto or f32, found bf16"), "{refused}");
 }
 
 #[test]
