@@ -61,8 +61,9 @@ fn input_gradients_are_those_of_pytorch() {
 /// stream, norms and softmax are in f32.
 #[test]
 fn half_precision_stays_near_the_goldens() {
-    // Half a unit in the last place of each type; a few layers add up to several of them.
-    for (dtype, rounding) in [(DType::BF16, 1.0 / 256.0), (DType::F16, 1.0 / 2048.0)] {
+    // Some units in the last place; f16 also loses what is below its least number.
+    let types = [(DType::BF16, 3e-2, 6e-2), (DType::F16, 8e-3, 2e-2)];
+    for (dtype, allowed_cls, allowed_gradient) in types {
         for kind in ["gqa_tied", "biases", "rope_llama3"] {
             let golden = Golden::read(kind);
             let llama = load(&golden, Kernels::Plain(dtype));
@@ -76,8 +77,8 @@ fn half_precision_stays_near_the_goldens() {
             let gradient = relative_distance(&floats(gradient), &golden.numbers("g_x0").values);
             println!("{kind} {dtype:?}: cls {cls:e}, gradient {gradient:e}");
             assert!(cls > 1e-5, "{kind} {dtype:?}: as exact as f32, so it was not used");
-            assert!(cls < 8.0 * rounding, "{kind} {dtype:?}: cls {cls:e}");
-            assert!(gradient < 16.0 * rounding, "{kind} {dtype:?}: gradient {gradient:e}");
+            assert!(cls < allowed_cls, "{kind} {dtype:?}: cls {cls:e}");
+            assert!(gradient < allowed_gradient, "{kind} {dtype:?}: gradient {gradient:e}");
         }
     }
 }
