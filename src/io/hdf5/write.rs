@@ -1,0 +1,260 @@
+//! HDF5 written: new files, and changed copies.
+
+use std::path::Path;
+
+use hdf5_pure::{AttrValue, Datatype, FileAccessProperties, MemoryStrategy};
+
+use super::super::spool::SpooledRows;
+use super::super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
+use super::{Hdf5File, StoredLayout, damaged, guard};
+use crate::{Error, Result};
+
+/// Bytes of a file up to which it may be mirrored in memory to be changed; a longer one whose structures
+/// are old is written anew, a piece at a time.
+const MIRRORED: u64 = 256 << 20;
+/// Numbers of an array from which on it is compressed, and of one chunk of it.
+const COMPRESSED_FROM: usize = 1 << 10;
+const CHUNK: usize = 1 << 16;
+
+/// Write a new file to `path`; errors name `output`, whose place it will take.
+pub(in crate::io) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> Result<()> {
+    let mut builder = hdf5_pure::FileBuilder::new();
+    if let Tree::Group { attributes, children } = root {
+        for (name, value) in attributes {
+            builder.set_attr(name, attribute_value(value));
+        }
+        for (name, child) in children {
+            if let Tree::Array { attributes, values, shape } = child {
+                build_array(builder.create_dataset(name), attributes, values, shape, true);
+            } else {
+                let group = build_group(builder.create_group(name), child);
+                builder.add_group(group);
+            }
+        }
+    }
+    guard(&output.display().to_string(), || builder.write(path))
+        .map_err(|error| unwritten(output, error))?;
+    fill_spooled(path, output, &root.spooled(""))
+}
+
+/// Copy numbers that are on disk to their places in the file at `path`, which holds zeros there: the
+/// crate writes an array of two dimensions at once or not at all, and this one is larger than memory.
+fn fill_spooled(path: &Path, output: &Path, arrays: &[(String, &SpooledRows)]) -> Result<()> {
+    for (key, rows) in arrays {
+        let file = Hdf5File::open(path)?;
+        let place = file.stored(key)?.layout;
+        let mut target = std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(Error::io(output, "write"))?;
+        match place {
+            StoredLayout::Contiguous { address, size } if size == rows.bytes() as u64 => {
+                rows.copy_to(&mut target, address).map_err(Error::io(output, "write"))?;
+            }
+            _ if rows.bytes() == 0 => {}
+            _ => return Err(damaged(&output.display().to_string(), format!("{key} elsewhere"))),
+        }
+    }
+    Ok(())
+}
+
+fn build_group(mut group: hdf5_pure::GroupBuilder, tree: &Tree<'_>) -> hdf5_pure::FinishedGroup {
+    if let Tree::Group { attributes, children } = tree {
+        for (name, value) in attributes {
+            group.set_attr(name, attribute_value(value));
+        }
+        for (name, child) in children {
+            if let Tree::Array { attributes, values, shape } = child {
+                build_array(group.create_dataset(name), attributes, values, shape, true);
+            } else {
+                let inner = build_group(group.create_group(name), child);
+                group.add_group(inner);
+            }
+        }
+    }
+    group.finish()
+}
+
+fn build_array(
+    dataset: &mut hdf5_pure::DatasetBuilder,
+    attributes: &[NamedAttribute],
+    values: &Values<'_>,
+    shape: &[usize],
+    compress: bool,
+) {
+    match values {
+        Values::F32(values) => dataset.with_f32_data(values),
+        // Zeros that were never touched take no memory.
+        Values::Spooled(rows) => dataset.with_raw_data(
+            hdf5_pure::make_f32_type(),
+            vec![0; rows.bytes()],
+            values.len() as u64,
+        ),
+        Values::F64(values) => dataset.with_f64_data(values),
+        Values::I8(values) => dataset.with_i8_data(values),
+        Values::I32(values) => dataset.with_i32_data(values),
+        Values::I64(values) => dataset.with_i64_data(values),
+        Values::Booleans(values) => {
+            // h5py's bool. The two members always make a type; were they not to, the write fails.
+            let bytes: Vec<u8> = values.iter().map(|&value| u8::from(value)).collect();
+            let kind = Datatype::Enumeration {
+                size: 1,
+                base_type: Box::new(hdf5_pure::make_i8_type()),
+                members: Vec::new(),
+            };
+            let base = hdf5_pure::EnumTypeBuilder::with_base(hdf5_pure::make_i8_type());
+            let named = base.raw_value("FALSE", &[0]).raw_value("TRUE", &[1]).build();
+            dataset.with_enum_u8_data(named.unwrap_or(kind), &bytes)
+        }
+        Values::Texts(values) => dataset.with_vlen_strings(values),
+    };
+    let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
+    dataset.with_shape(&extents);
+    let is_plain = !matches!(values, Values::Texts(_) | Values::Spooled(_));
+    if compress && is_plain && values.len() >= COMPRESSED_FROM {
+        let row_len = shape.iter().skip(1).product::<usize>().max(1);
+        let mut chunk = extents;
+        chunk[0] = chunk[0].min((CHUNK / row_len).max(1) as u64);
+        dataset.with_chunks(&chunk).with_deflate(4);
+    }
+    for (name, value) in attributes {
+        dataset.set_attr(name, attribute_value(value));
+    }
+}
+
+fn attribute_value(value: &Attribute) -> AttrValue {
+    match value {
+        Attribute::Text(text) => AttrValue::VarLenString(text.clone()),
+        // As anndata writes an empty list.
+        Attribute::Texts(texts) if texts.is_empty() => AttrValue::F64Array(Vec::new()),
+        Attribute::Texts(texts) => AttrValue::VarLenStringArray(texts.clone()),
+        Attribute::Integers(values) => AttrValue::I64Array(values.clone()),
+        Attribute::Boolean(value) => AttrValue::I8(i8::from(*value)),
+    }
+}
+
+/// Word a failure of writing.
+fn unwritten(output: &Path, error: Error) -> Error {
+    match error {
+        Error::Io { source, .. } => Error::io(output, "write")(source),
+        Error::Input { found, .. } => {
+            let remedy = "write to another folder, or report this";
+            Error::input(output.display(), "to write HDF5 there", found, remedy)
+        }
+        other => other,
+    }
+}
+
+/// Copy `input` to `path` and change the copy; errors name `output`, whose place it will take.
+/// A file whose old structures cannot be changed where they lie is written anew, all of it but
+/// `dropped`, to which `restored` adds the same in a newer form.
+pub(in crate::io) fn edit_copy(
+    input: &Path,
+    path: &Path,
+    output: &Path,
+    edits: &[Edit<'_>],
+    (dropped, restored): (&[String], &[Edit<'_>]),
+) -> Result<()> {
+    let place = output.display().to_string();
+    std::fs::copy(input, path).map_err(Error::io(input, "copy"))?;
+    make_writable(path).map_err(Error::io(output, "write"))?;
+    let in_place = guard(&place, || match edit_file(path, edits) {
+        Err(hdf5_pure::Error::EditUnsupported(_)) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    });
+    let outcome = match in_place {
+        Ok(true) => Ok(()),
+        Ok(false) => guard(&place, || {
+            std::fs::remove_file(path).map_err(hdf5_pure::Error::Io)?;
+            let mut options = hdf5_pure::RepackOptions::new();
+            for key in dropped {
+                options = options.drop_path(key);
+            }
+            hdf5_pure::repack(input, path, &options)?;
+            edit_file(path, restored)?;
+            edit_file(path, edits)
+        }),
+        Err(error) => Err(error),
+    };
+    outcome.map_err(|error| unwritten(output, error))?;
+    let created = edits.iter().filter_map(|edit| match edit {
+        Edit::Create(key, tree) => Some(tree.spooled(key)),
+        _ => None,
+    });
+    fill_spooled(path, output, &created.flatten().collect::<Vec<_>>())
+}
+
+/// A copy of a read-only file is read-only too.
+fn make_writable(path: &Path) -> std::io::Result<()> {
+    let mut permissions = std::fs::metadata(path)?.permissions();
+    if !permissions.readonly() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        permissions.set_mode(permissions.mode() | 0o200);
+    }
+    #[cfg(not(unix))]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(path, permissions)
+}
+
+type Outcome = std::result::Result<(), hdf5_pure::Error>;
+
+fn edit_file(path: &Path, edits: &[Edit<'_>]) -> Outcome {
+    let length = std::fs::metadata(path).map_err(hdf5_pure::Error::Io)?.len();
+    let strategy = if length <= MIRRORED { MemoryStrategy::Auto } else { MemoryStrategy::Bounded };
+    let properties = FileAccessProperties::new()
+        .with_locking(hdf5_pure::FileLocking::BestEffort)
+        .with_memory_strategy(strategy);
+    let file = hdf5_pure::File::open_rw_with_options(path, properties)?;
+    let root = file.root();
+    // Removals first and by themselves, so that a name is free before it is taken again.
+    for edit in edits {
+        match edit {
+            // A file written anew has no old categories left to remove.
+            Edit::Delete(key) if key.contains("/__categories/") && file.dataset(key).is_err() => {}
+            Edit::Delete(key) => root.delete(key)?,
+            _ => {}
+        }
+    }
+    if file.has_staged_edits() {
+        file.commit()?;
+    }
+    for edit in edits {
+        match edit {
+            Edit::Delete(_) => {}
+            Edit::Create(key, tree) => create(&root, key, tree)?,
+            Edit::SetAttribute(key, (name, value)) => {
+                file.group(key)?.set_attr(name, attribute_value(value))?;
+            }
+        }
+    }
+    file.commit()?;
+    drop(root);
+    file.close()
+}
+
+fn create(root: &hdf5_pure::Group, key: &str, tree: &Tree<'_>) -> Outcome {
+    match tree {
+        Tree::Group { attributes, children } => {
+            root.create_group_with(key, |group| {
+                for (name, value) in attributes {
+                    group.set_attr(name, attribute_value(value));
+                }
+            })?;
+            children
+                .iter()
+                .try_for_each(|(name, child)| create(root, &format!("{key}/{name}"), child))
+        }
+        Tree::Array { attributes, values, shape } => {
+            // Contiguous, as every version of HDF5 reads it: what is added is small.
+            root.create_dataset(key, |dataset| {
+                build_array(dataset, attributes, values, shape, false)
+            })?;
+            Ok(())
+        }
+    }
+}
