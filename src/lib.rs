@@ -3,6 +3,7 @@
 
 pub mod backbone;
 pub mod baselines;
+pub mod bench;
 pub mod cells;
 pub mod cli;
 pub mod config;

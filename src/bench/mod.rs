@@ -1,0 +1,3 @@
+//! The comparison: every method on the same cells, and what came of it.
+
+pub mod summary;
