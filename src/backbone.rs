@@ -1,9 +1,10 @@
-//! The frozen LLaMA of an annotator: which it is, and how it is put behind the gene tokens.
+//! The frozen LLaMA of an annotator, or what stands in for it: which it is, and how it is put behind the
+//! gene tokens.
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use screader_models::annotator::Annotator;
+use screader_models::annotator::{Annotator, Body};
 use screader_models::llama::{Kernels, Llama, LlamaConfig, fingerprint};
 use screader_models::reader::{Combine, TokenSource};
 use screader_models::tokenizer::Tokenizer;
@@ -33,7 +34,15 @@ pub enum Backbone {
         /// Sizes, as a Hugging Face `config.json`.
         config: serde_json::Value,
     },
+    /// No LLaMA: the head reads the mean of the projected genes. A control.
+    None {
+        /// Width of the projected genes.
+        hidden_size: usize,
+    },
 }
+
+/// Width of the projected genes where no backbone says it, as in the tiny random LLaMA.
+const HIDDEN_SIZE: usize = 64;
 
 /// Sizes of the random LLaMA: those of the smallest published one, so that it trains on a laptop.
 fn tiny() -> serde_json::Value {
@@ -41,7 +50,7 @@ fn tiny() -> serde_json::Value {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
         "hidden_act": "silu",
-        "hidden_size": 64,
+        "hidden_size": HIDDEN_SIZE,
         "intermediate_size": 172,
         "num_hidden_layers": 5,
         "num_attention_heads": 8,
@@ -60,6 +69,37 @@ impl Backbone {
         Self::Random { seed, config: tiny() }
     }
 
+    /// The backbone that a user means: a folder, or `random` or `none` for a control.
+    ///
+    /// # Errors
+    /// As [`Backbone::folder`].
+    pub fn named(name: &Path, seed: u64) -> Result<Self> {
+        match name.to_str() {
+            Some("random") => Ok(Self::random(seed)),
+            Some("none") => Ok(Self::None { hidden_size: HIDDEN_SIZE }),
+            _ => Self::folder(name),
+        }
+    }
+
+    /// The same network with random weights: what of it is due to its weights shows in the difference.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read.
+    pub fn with_random_weights(&self, seed: u64) -> Result<Self> {
+        let config = match self {
+            Self::Folder { path, .. } => {
+                let file = path.join("config.json");
+                let text = std::fs::read(&file).map_err(Error::io(&file, "read"))?;
+                serde_json::from_slice(&text).map_err(|error| {
+                    Error::input(file.display(), "JSON", error, "fetch the backbone again")
+                })?
+            }
+            Self::Random { config, .. } => config.clone(),
+            Self::None { .. } => tiny(),
+        };
+        Ok(Self::Random { seed, config })
+    }
+
     /// The backbone in a Hugging Face folder, hashed.
     pub fn folder(path: &Path) -> Result<Self> {
         if !path.join("config.json").exists() {
@@ -67,7 +107,7 @@ impl Backbone {
                 path.display(),
                 "a Hugging Face folder with config.json",
                 if path.exists() { "no config.json" } else { "no such folder" },
-                "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
+                "fetch one with `screader fetch backbone`, or pass --backbone random (or none) as a control",
             ));
         }
         Ok(Self::Folder { path: path.to_path_buf(), sha256: fingerprint(path)? })
@@ -87,9 +127,9 @@ impl Backbone {
                     "pass the folder that the annotator was trained with",
                 ))
             }
-            (Self::Random { .. }, _) => Err(Error::input(
+            (Self::Random { .. } | Self::None { .. }, _) => Err(Error::input(
                 path.display(),
-                "no --backbone: this annotator was trained with random weights from a seed",
+                "no --backbone: this annotator was trained without a folder",
                 "a folder",
                 "leave --backbone out",
             )),
@@ -101,7 +141,7 @@ impl Backbone {
     pub fn unchanged(&self) -> Result<Self> {
         match self {
             Self::Folder { path, .. } => self.moved_to(path),
-            Self::Random { .. } => Ok(self.clone()),
+            Self::Random { .. } | Self::None { .. } => Ok(self.clone()),
         }
     }
 
@@ -115,6 +155,10 @@ impl Backbone {
                 "a random {}-layer LLaMA (seed {seed}): a control, not a language model",
                 config["num_hidden_layers"]
             ),
+            Self::None { .. } => {
+                "no LLaMA but the mean of the projected genes: a control, not a language model"
+                    .into()
+            }
         }
     }
 
@@ -128,24 +172,11 @@ impl Backbone {
         config: &Config,
         device: &B::Device,
     ) -> Result<Annotator<B>> {
-        let kernels = Kernels::for_device::<B>(device, config.model.precision)?;
-        let (backbone, words) = match self {
-            Self::Random { seed, config } => {
-                // Random token embeddings mean nothing, so no instruction is put to them.
-                let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
-                (Llama::random_with_kernels(&sizes, *seed, device, kernels), Vec::new())
-            }
-            Self::Folder { path, .. } => {
-                let words = match config.model.instruction.as_str() {
-                    "" => Vec::new(),
-                    instruction => Tokenizer::load(path)?.encode(instruction, false)?,
-                };
-                (Llama::load_with_kernels(path, device, kernels, &|_, _| {})?, words)
-            }
-        };
-        let instruction = match words.is_empty() {
-            true => Tensor::zeros([0, backbone.config().hidden_size], device),
-            false => backbone.embed_tokens(&words)?,
+        let (body, words) = self.body::<B>(config, device)?;
+        let instruction = match &body {
+            Body::Llama(backbone) if !words.is_empty() => backbone.embed_tokens(&words)?,
+            Body::Llama(backbone) => Tensor::zeros([0, backbone.config().hidden_size], device),
+            Body::MeanPool { hidden_size } => Tensor::zeros([0, *hidden_size], device),
         };
         let dim = table.embeddings.n_cols;
         let pe_dim = match config.model.combine {
@@ -159,7 +190,31 @@ impl Backbone {
             config.model.combine,
             config.model.order,
         );
-        Ok(Annotator::new(backbone, tokens))
+        Ok(Annotator::new(body, tokens))
+    }
+
+    /// The frozen network and the tokens of its instruction.
+    fn body<B: Backend>(&self, config: &Config, device: &B::Device) -> Result<(Body<B>, Vec<u32>)> {
+        let kernels = Kernels::for_device::<B>(device, config.model.precision)?;
+        Ok(match self {
+            Self::Random { seed, config } => {
+                let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
+                let llama = Llama::random_with_kernels(&sizes, *seed, device, kernels);
+                // Random token embeddings mean nothing, so no instruction is put to them.
+                (Body::Llama(Box::new(llama)), Vec::new())
+            }
+            Self::Folder { path, .. } => {
+                let words = match config.model.instruction.as_str() {
+                    "" => Vec::new(),
+                    instruction => Tokenizer::load(path)?.encode(instruction, false)?,
+                };
+                let llama = Llama::load_with_kernels(path, device, kernels, &|_, _| {})?;
+                (Body::Llama(Box::new(llama)), words)
+            }
+            Self::None { hidden_size } => {
+                (Body::MeanPool { hidden_size: *hidden_size }, Vec::new())
+            }
+        })
     }
 }
 

@@ -1,26 +1,39 @@
-//! The whole network: trained projection, frozen backbone, trained head, joined by a surrogate loss.
+//! The whole network: trained projection, frozen body, trained head, joined by a surrogate loss.
 
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{ElementConversion, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::Result;
 use crate::llama::{Llama, Precision};
 use crate::reader::{PackedCells, TokenSource};
 use crate::trainable::Trainable;
 
-/// The frozen part: a LLaMA and what it is given to read.
+/// What stands between projection and head. Nothing of it trains.
+pub enum Body<B: Backend> {
+    /// A LLaMA that reads genes, instruction and class token; its last state goes to the head.
+    Llama(Box<Llama<B>>),
+    /// No LLaMA: the mean of a cell's projected gene tokens goes to the head. A control, and scReader's
+    /// own baseline.
+    MeanPool {
+        /// Width of the projected tokens.
+        hidden_size: usize,
+    },
+}
+
+/// The frozen part: a body and what it is given to read.
 pub struct Annotator<B: Backend> {
-    backbone: Llama<B>,
+    body: Body<B>,
     tokens: TokenSource<B>,
 }
 
 /// What the network says of some cells, on the host.
 #[derive(Debug, Clone, Default)]
 pub struct Readout {
-    /// The backbone's last state at the class token, row by row, `[cells, hidden_size]`.
+    /// What the head was given of each cell, row by row, `[cells, hidden_size]`: the backbone's last state
+    /// at the class token, or the mean of the projected genes.
     pub states: Vec<f32>,
     /// Class scores before softmax, row by row, `[cells, classes]`.
     pub logits: Vec<f32>,
@@ -35,9 +48,9 @@ pub struct MicroStep {
 }
 
 impl<B: Backend> Annotator<B> {
-    /// Put a backbone behind a token source whose instruction comes from that backbone.
-    pub fn new(backbone: Llama<B>, tokens: TokenSource<B>) -> Self {
-        Self { backbone, tokens }
+    /// Put a body behind a token source whose instruction, if it is a LLaMA, comes from it.
+    pub fn new(body: Body<B>, tokens: TokenSource<B>) -> Self {
+        Self { body, tokens }
     }
 
     /// The token source.
@@ -45,37 +58,47 @@ impl<B: Backend> Annotator<B> {
         &self.tokens
     }
 
-    /// Root mean square of the backbone's token embeddings, the size of vector it was trained to read.
+    /// Root mean square of the backbone's token embeddings, the size of vector it was trained to read; 1
+    /// without a backbone.
     ///
     /// # Errors
     /// Those of [`Llama::embed_tokens`].
     pub fn token_scale(&self) -> Result<f32> {
+        let Body::Llama(backbone) = &self.body else { return Ok(1.0) };
         // A thousand rows of a vocabulary say as much as all of it.
-        let tokens: Vec<u32> = (0..self.backbone.config().vocab_size.min(1024) as u32).collect();
-        let rows = to_host(self.backbone.embed_tokens(&tokens)?);
+        let tokens: Vec<u32> = (0..backbone.config().vocab_size.min(1024) as u32).collect();
+        let rows = to_host(backbone.embed_tokens(&tokens)?);
         let squares: f64 = rows.iter().map(|&value| f64::from(value).powi(2)).sum();
         Ok((squares / rows.len().max(1) as f64).sqrt() as f32)
     }
 
     /// The type that the backbone multiplies in.
     pub fn precision(&self) -> Precision {
-        self.backbone.precision()
+        match &self.body {
+            Body::Llama(backbone) => backbone.precision(),
+            Body::MeanPool { .. } => Precision::F32,
+        }
     }
 
-    /// Width of the backbone.
+    /// Width of what the head is given.
     pub fn hidden_size(&self) -> usize {
-        self.backbone.config().hidden_size
+        match &self.body {
+            Body::Llama(backbone) => backbone.config().hidden_size,
+            Body::MeanPool { hidden_size } => *hidden_size,
+        }
     }
 
     /// Read `cells` without gradients.
     pub fn read(&self, trainable: &Trainable<B>, cells: &PackedCells) -> Readout {
-        let (x0, lengths) = self.tokens.sequences(
-            trainable,
-            self.tokens.gene_tokens(cells),
-            self.tokens.instruction(),
-            cells,
-        );
-        let states = self.backbone.forward(x0, &lengths);
+        let genes = self.tokens.gene_tokens(cells);
+        let states = match &self.body {
+            Body::Llama(backbone) => {
+                let instruction = self.tokens.instruction();
+                let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
+                backbone.forward(x0, &lengths)
+            }
+            Body::MeanPool { .. } => mean_of_cells(trainable.projection.forward(genes), cells),
+        };
         let logits = trainable.head.forward(states.clone());
         Readout { states: to_host(states), logits: to_host(logits) }
     }
@@ -93,13 +116,21 @@ impl<B: Backend> Annotator<B> {
         targets: &[usize],
         weights: &[f32],
     ) -> MicroStep {
-        let (x0, lengths) = self.tokens.sequences(
-            trainable,
-            Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells)),
-            Tensor::<A, 2>::from_inner(self.tokens.instruction()),
-            cells,
-        );
-        let (states, saved) = self.backbone.forward_save(x0.clone().inner(), &lengths);
+        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
+        let backbone = match &self.body {
+            Body::Llama(backbone) => backbone,
+            Body::MeanPool { .. } => {
+                let states = mean_of_cells(trainable.projection.forward(genes), cells);
+                let logits = trainable.head.forward(states);
+                let loss = weighted_cross_entropy(logits, targets, weights);
+                let value = loss.clone().into_scalar();
+                let gradients = GradientsParams::from_grads(loss.backward(), trainable);
+                return MicroStep { gradients, loss: ElementConversion::elem::<f64>(value) };
+            }
+        };
+        let instruction = Tensor::<A, 2>::from_inner(self.tokens.instruction());
+        let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
+        let (states, saved) = backbone.forward_save(x0.clone().inner(), &lengths);
 
         let states = Tensor::<A, 2>::from_inner(states).require_grad();
         let logits = trainable.head.forward(states.clone());
@@ -110,14 +141,36 @@ impl<B: Backend> Annotator<B> {
         let g_states = states.grad(&head).unwrap_or_else(|| states.clone().inner().zeros_like());
         gradients.accumulate(trainable, GradientsParams::from_grads(head, trainable));
 
-        let g_x0 = self.backbone.backward_input(g_states, saved);
+        let g_x0 = backbone.backward_input(g_states, saved);
         let surrogate = (x0 * Tensor::from_inner(g_x0)).sum().backward();
         gradients.accumulate(trainable, GradientsParams::from_grads(surrogate, trainable));
-        MicroStep {
-            gradients: gradients.grads(),
-            loss: burn::tensor::ElementConversion::elem::<f64>(value),
-        }
+        MicroStep { gradients: gradients.grads(), loss: ElementConversion::elem::<f64>(value) }
     }
+}
+
+/// The mean of each cell's rows of `tokens` `[gene tokens of all cells, hidden_size]`, zeros for a cell
+/// without genes: `[cells, hidden_size]`.
+fn mean_of_cells<B: Backend>(tokens: Tensor<B, 2>, cells: &PackedCells) -> Tensor<B, 2> {
+    let (device, [_, width]) = (tokens.device(), tokens.dims());
+    let owner: Vec<i32> = cells
+        .lengths
+        .iter()
+        .enumerate()
+        .flat_map(|(cell, &length)| std::iter::repeat_n(cell as i32, length))
+        .collect();
+    let shares: Vec<f32> = cells
+        .lengths
+        .iter()
+        .flat_map(|&length| std::iter::repeat_n(1.0 / length as f32, length))
+        .collect();
+    let count = owner.len();
+    let sums = Tensor::zeros([cells.lengths.len(), width], &device);
+    if count == 0 {
+        return sums;
+    }
+    let owner = Tensor::<B, 1, Int>::from_data(TensorData::new(owner, [count]), &device);
+    let shares = Tensor::<B, 2>::from_data(TensorData::new(shares, [count, 1]), &device);
+    sums.select_assign(0, owner, tokens * shares, IndexingUpdateOp::Add)
 }
 
 /// `-Σ_c w_c · log softmax(logits_c)[target_c]`.

@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use screader_models::adamw::global_norm;
-use screader_models::annotator::{Annotator, for_reading};
+use screader_models::annotator::{Annotator, Body, for_reading};
 use screader_models::llama::{Llama, LlamaConfig};
 use screader_models::mlp::{MlpConfig, MlpKind};
 use screader_models::reader::{Combine, Order, PackedCells, TokenSource};
@@ -34,6 +34,14 @@ fn matrix(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Tensor<B, 2> {
 }
 
 fn annotator(combine: Combine, order: Order) -> Annotator<B> {
+    with_body(combine, order, |llama| Body::Llama(Box::new(llama)))
+}
+
+fn with_body(
+    combine: Combine,
+    order: Order,
+    body: impl FnOnce(Llama<B>) -> Body<B>,
+) -> Annotator<B> {
     let config = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
         "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 32, "max_position_embeddings": 64,
@@ -49,7 +57,7 @@ fn annotator(combine: Combine, order: Order) -> Annotator<B> {
         combine,
         order,
     );
-    Annotator::new(backbone, tokens)
+    Annotator::new(body(backbone), tokens)
 }
 
 fn trainable(annotator: &Annotator<B>, kind: MlpKind) -> (TrainableConfig, Trainable<A>) {
@@ -103,41 +111,47 @@ fn gradients_are_those_of_the_loss() {
         (Combine::AddPe, Order::CellsInstructionCls, MlpKind::Plain),
     ];
     for (combine, order, kind) in cases {
-        let annotator = annotator(combine, order);
-        let (_, trainable) = trainable(&annotator, kind);
-        let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
-        let loss = |parameters: Vec<NamedParameter>| {
-            let moved = write_parameters(trainable.clone(), parameters).unwrap();
-            annotator.gradients(&moved, &cells, &targets, &weights).loss
-        };
-        let step = annotator.gradients(&trainable, &cells, &targets, &weights);
-        let norm = global_norm(&trainable, &step.gradients);
-        assert!(norm > 1e-3, "{combine:?}: no gradient to compare");
+        follows_its_loss(&annotator(combine, order), kind, &["projection", "cls", "head"]);
+        // Without a LLaMA there is no class token to learn.
+        let pooled = with_body(combine, order, |_| Body::MeanPool { hidden_size: 16 });
+        follows_its_loss(&pooled, kind, &["projection", "head"]);
+    }
+}
 
-        // Along any direction, the loss changes as the gradient says.
-        let mut rng = ChaCha8Rng::seed_from_u64(4);
-        for part in ["projection", "cls", "head"] {
-            let parameters = read_parameters(&trainable);
-            let direction: Vec<Vec<f32>> = parameters
-                .iter()
-                .map(|one| match one.name.starts_with(part) {
-                    true => numbers(one.values.len(), &mut rng),
-                    false => vec![0.0; one.values.len()],
-                })
-                .collect();
-            let moved = |by: f32| {
-                let shift = |(one, along): (&NamedParameter, &Vec<f32>)| NamedParameter {
-                    values: one.values.iter().zip(along).map(|(v, d)| v + by * d).collect(),
-                    ..one.clone()
-                };
-                loss(parameters.iter().zip(&direction).map(shift).collect())
+fn follows_its_loss(annotator: &Annotator<B>, kind: MlpKind, parts: &[&str]) {
+    let (_, trainable) = trainable(annotator, kind);
+    let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+    let loss = |parameters: Vec<NamedParameter>| {
+        let moved = write_parameters(trainable.clone(), parameters).unwrap();
+        annotator.gradients(&moved, &cells, &targets, &weights).loss
+    };
+    let step = annotator.gradients(&trainable, &cells, &targets, &weights);
+    let norm = global_norm(&trainable, &step.gradients);
+    assert!(norm > 1e-3, "{kind:?}: no gradient to compare");
+
+    // Along any direction, the loss changes as the gradient says.
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for &part in parts {
+        let parameters = read_parameters(&trainable);
+        let direction: Vec<Vec<f32>> = parameters
+            .iter()
+            .map(|one| match one.name.starts_with(part) {
+                true => numbers(one.values.len(), &mut rng),
+                false => vec![0.0; one.values.len()],
+            })
+            .collect();
+        let moved = |by: f32| {
+            let shift = |(one, along): (&NamedParameter, &Vec<f32>)| NamedParameter {
+                values: one.values.iter().zip(along).map(|(v, d)| v + by * d).collect(),
+                ..one.clone()
             };
-            let by = 2e-3;
-            let measured = (moved(by) - moved(-by)) / (2.0 * f64::from(by));
-            let expected = along(&trainable, &step.gradients, &direction);
-            let error = (measured - expected).abs() / expected.abs().max(1e-2);
-            assert!(error < 2e-2, "{combine:?} {part}: {measured} against {expected}");
-        }
+            loss(parameters.iter().zip(&direction).map(shift).collect())
+        };
+        let by = 2e-3;
+        let measured = (moved(by) - moved(-by)) / (2.0 * f64::from(by));
+        let expected = along(&trainable, &step.gradients, &direction);
+        let error = (measured - expected).abs() / expected.abs().max(1e-2);
+        assert!(error < 2e-2, "{kind:?} {part}: {measured} against {expected}");
     }
 }
 
@@ -166,6 +180,37 @@ fn along(
     let mut product = Product { gradients, direction, sum: 0.0 };
     trainable.visit(&mut product);
     product.sum
+}
+
+#[test]
+fn without_a_llama_the_head_reads_the_mean_of_the_projected_genes() {
+    let pooled = with_body(Combine::None, Order::CellsInstructionCls, |_| Body::MeanPool {
+        hidden_size: 16,
+    });
+    let (_, trainable) = trainable(&pooled, MlpKind::Plain);
+    let reader = for_reading(&trainable);
+    let mut cells = cells();
+    cells.lengths.push(0);
+    let read = pooled.read(&reader, &cells);
+    let mut first = 0;
+    for (cell, &length) in cells.lengths.iter().enumerate() {
+        let genes = PackedCells {
+            genes: cells.genes[first..first + length].to_vec(),
+            values: cells.values[first..first + length].to_vec(),
+            lengths: vec![length],
+        };
+        first += length;
+        let expected: Vec<f32> = match length {
+            0 => vec![0.0; 16],
+            _ => {
+                let tokens = reader.projection.forward(pooled.tokens().gene_tokens(&genes));
+                tokens.mean_dim(0).into_data().into_vec().unwrap()
+            }
+        };
+        for (a, b) in read.states[cell * 16..(cell + 1) * 16].iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-5, "cell {cell}: {a} against {b}");
+        }
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::train::calibrate::Calibration;
 use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
 use crate::train::evaluate::evaluate;
 use crate::train::fit::Run;
+use crate::train::labelled::Labelled;
 use crate::train::result::{self, Comparison};
 use crate::train::schedule::{total_steps, warmup_steps};
 use crate::train::task::Task;
@@ -53,7 +54,8 @@ pub(super) struct TrainArgs {
     /// Gene embedding table, as `screader embed` writes it.
     #[arg(long, value_name = "FILE")]
     genes: Option<PathBuf>,
-    /// Folder of a frozen LLaMA, or "random" for a tiny one with random weights (a control).
+    /// Folder of a frozen LLaMA; or a control: "random" for a tiny one with random weights, "none" for the
+    /// mean of the projected genes.
     #[arg(long, value_name = "DIR")]
     backbone: Option<PathBuf>,
     /// Folder of the run.
@@ -72,8 +74,10 @@ pub(super) struct TrainArgs {
 /// What was typed, validated and read.
 struct Plan {
     config: Config,
-    cells: Cells,
     source: Source,
+    labelled: Labelled,
+    /// The demo's cells, which are in no file yet.
+    demo: Option<Cells>,
     table: EmbeddingTable,
     backbone: Backbone,
     folder: PathBuf,
@@ -85,8 +89,7 @@ impl TrainArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
         let plan = self.plan()?;
-        let place = plan.source.to_string();
-        let task = Task::prepare(&plan.cells, &place, &plan.table, &plan.config)?;
+        let task = Task::prepare(&plan.labelled, plan.table.genes.len(), &plan.config)?;
         plan.announce(&task);
         on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(&task, &device))
     }
@@ -115,7 +118,9 @@ impl TrainArgs {
                 (io::read(path, &ReadOptions::default())?, table)
             }
         };
-        Ok(Plan { config, cells, source, table, backbone, folder, resume, device })
+        let labelled = Labelled::read(&cells, &source.to_string(), &table, &config)?;
+        let demo = matches!(source, Source::Demo { .. }).then_some(cells);
+        Ok(Plan { config, source, labelled, demo, table, backbone, folder, resume, device })
     }
 
     fn config(&self) -> Result<Config> {
@@ -173,16 +178,13 @@ impl TrainArgs {
         match (&self.backbone, resume) {
             (Some(path), Some(checkpoint)) => checkpoint.card.backbone.moved_to(path),
             (None, Some(checkpoint)) => checkpoint.card.backbone.unchanged(),
-            (Some(path), None) if path.as_os_str() == "random" => {
-                Ok(Backbone::random(config.train.seed))
-            }
-            (Some(path), None) => Backbone::folder(path),
+            (Some(path), None) => Backbone::named(path, config.train.seed),
             (None, None) if matches!(source, Source::Demo { .. }) => {
                 Ok(Backbone::random(config.train.seed))
             }
             (None, None) => Err(Error::input(
                 "--backbone",
-                "the folder of a LLaMA, or \"random\"",
+                "the folder of a LLaMA, or a control: \"random\", \"none\"",
                 "nothing",
                 "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
             )),
@@ -217,24 +219,20 @@ impl TrainArgs {
 
 impl Plan {
     fn announce(&self, task: &Task) {
-        let split = &task.split;
-        eprintln!(
-            "cells     {}: {} labelled, {} types",
-            self.source,
-            task.names.len(),
-            task.classes.len()
-        );
-        if task.unlabelled > 0 {
-            eprintln!("          {} cells without a label are left out", task.unlabelled);
+        let (split, labelled) = (&task.split, &self.labelled);
+        let (cells, types) = (labelled.n_cells(), labelled.classes.len());
+        eprintln!("cells     {}: {cells} labelled, {types} types", self.source);
+        if labelled.unlabelled > 0 {
+            eprintln!("          {} cells without a label are left out", labelled.unlabelled);
         }
-        eprintln!("matrix    {} ({})", task.matrix.0, task.matrix.1);
+        eprintln!("matrix    {} ({})", labelled.matrix_name, labelled.state);
         eprintln!(
             "split     {} train, {} validation, {} test",
             split.train.len(),
             split.validation.len(),
             split.test.len()
         );
-        eprintln!("genes     {}", task.coverage.summary());
+        eprintln!("genes     {}", labelled.coverage.summary());
         eprintln!("backbone  {}", self.backbone.describe());
         for (class, cells) in task.class_counts(&split.train).into_iter().enumerate() {
             if cells == 0 {
@@ -321,8 +319,13 @@ impl Plan {
         }
         if !task.split.test.is_empty() {
             let test = evaluate(annotator, &trainable, task, &task.split.test, micro_batch)?;
-            let comparison =
-                Comparison::measure(task, &self.table, &self.backbone, &test.predicted)?;
+            let comparison = Comparison::measure(
+                task,
+                &self.labelled,
+                &self.table,
+                &self.backbone,
+                &test.predicted,
+            )?;
             result::write(&self.folder, &comparison)?;
             println!("{comparison}");
         }
@@ -340,7 +343,7 @@ impl Plan {
             calibration: None,
             data: DataCard {
                 source: self.source.clone(),
-                matrix: format!("{} ({})", task.matrix.0, task.matrix.1),
+                matrix: format!("{} ({})", self.labelled.matrix_name, self.labelled.state),
                 cells: [split.train.len(), split.validation.len(), split.test.len()],
             },
         }
@@ -353,11 +356,13 @@ impl Plan {
         annotator: Annotator<B>,
         device: &B::Device,
     ) -> Result<()> {
-        let input = match &self.source {
-            Source::File { path } => path.clone(),
-            Source::Demo { .. } => {
+        let input = match (&self.source, &self.demo) {
+            (Source::File { path }, _) => path.clone(),
+            (Source::Demo { .. }, cells) => {
                 let path = self.folder.join("demo.h5ad");
-                io::write_h5ad(&self.cells, &path)?;
+                if let Some(cells) = cells {
+                    io::write_h5ad(cells, &path)?;
+                }
                 path
             }
         };

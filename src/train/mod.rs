@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod evaluate;
 pub mod fit;
 mod journal;
+pub mod labelled;
 pub mod result;
 pub mod schedule;
 pub mod splits;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::labelled::Labelled;
 use super::task::Task;
 use crate::backbone::Backbone;
 use crate::baselines::{GenePtConfig, genept_w, knn_predict, majority_class};
@@ -30,6 +31,7 @@ impl Comparison {
     /// Score `predicted`, GenePT-w and a majority guess on the test cells of `task`.
     pub fn measure(
         task: &Task,
+        labelled: &Labelled,
         table: &EmbeddingTable,
         backbone: &Backbone,
         predicted: &[usize],
@@ -43,24 +45,25 @@ impl Comparison {
         };
         let config = GenePtConfig::default();
         let embed = |cells: &[usize]| -> Result<Dense> {
-            let expression = task.expression.select_rows(cells);
-            genept_w(&expression, &task.gene_rows, &table.embeddings, &config)
+            let expression = labelled.expression.select_rows(cells);
+            genept_w(&expression, &labelled.gene_rows, &table.embeddings, &config)
         };
         let neighbours = config.neighbours.min(train.len());
         let genept = knn_predict(&embed(train)?, &known, &embed(test)?, neighbours, classes)?;
         let majority = vec![majority_class(&known).unwrap_or(0); test.len()];
-        let random = matches!(backbone, Backbone::Random { .. });
+        let (name, is_control) = match backbone {
+            Backbone::Folder { .. } => ("screader", false),
+            Backbone::Random { .. } => ("screader (random LLaMA)", true),
+            Backbone::None { .. } => ("screader (no LLaMA)", true),
+        };
         Ok(Self {
             cells: test.len(),
             methods: vec![
-                (
-                    if random { "screader (random LLaMA)" } else { "screader" }.to_string(),
-                    scores(predicted)?,
-                ),
+                (name.to_string(), scores(predicted)?),
                 (format!("GenePT-w, {neighbours}-NN"), scores(&genept)?),
                 ("majority guess".to_string(), scores(&majority)?),
             ],
-            note: random.then(|| backbone.describe()),
+            note: is_control.then(|| backbone.describe()),
         })
     }
 }
