@@ -12,3 +12,8 @@ pub mod tokenizer;
 pub mod trainable;
 
 pub use error::{Error, Result};
+
+/// Tell whether a backend is burn's CPU backend, beside which this crate has kernels of its own.
+pub fn is_processor<B: burn::tensor::backend::Backend>() -> bool {
+    std::any::TypeId::of::<B>() == std::any::TypeId::of::<burn::backend::Flex>()
+}

@@ -42,30 +42,38 @@ impl CsrMatrix {
         out
     }
 
-    /// Copy the columns `columns`, in that order; a column may be taken once.
-    pub fn select_columns(&self, columns: &[usize]) -> Self {
-        let mut target = vec![u32::MAX; self.n_cols];
-        for (to, &from) in columns.iter().enumerate() {
-            target[from] = to as u32;
-        }
-        let rises = columns.windows(2).all(|pair| pair[0] < pair[1]);
-        let mut out = Self { n_rows: self.n_rows, n_cols: columns.len(), ..Self::default() };
-        out.indptr.reserve(self.n_rows + 1);
+    /// Copy the matrix without the values of the columns that `kept` is false for; its shape stays.
+    pub fn only_columns(&self, kept: &[bool]) -> Self {
+        let to: Vec<Option<u32>> =
+            kept.iter().zip(0..).map(|(&kept, column)| kept.then_some(column)).collect();
+        self.moved_columns(&to, self.n_cols)
+    }
+
+    /// Copy the matrix with each column moved to `to[column]` of `n_cols` columns, or left out; no two
+    /// columns may go to the same place.
+    pub fn moved_columns(&self, to: &[Option<u32>], n_cols: usize) -> Self {
+        let mut out = Self { n_rows: self.n_rows, n_cols, ..Self::default() };
         out.indptr.push(0);
         let mut entries: Vec<(u32, f32)> = Vec::new();
         for row in 0..self.n_rows {
             let (indices, data) = self.row(row);
-            let moved = indices.iter().map(|&column| target[column as usize]).zip(data.iter());
+            let moved = indices.iter().zip(data);
             entries.clear();
-            entries
-                .extend(moved.filter(|entry| entry.0 != u32::MAX).map(|(to, &value)| (to, value)));
-            if !rises {
-                entries.sort_by_key(|entry| entry.0);
-            }
+            entries.extend(moved.filter_map(|(&at, &value)| Some((to[at as usize]?, value))));
+            entries.sort_by_key(|entry| entry.0);
             out.indices.extend(entries.iter().map(|entry| entry.0));
             out.data.extend(entries.iter().map(|entry| entry.1));
             out.indptr.push(out.data.len());
         }
         out
+    }
+
+    /// Copy the columns `columns`, in that order; a column may be taken once.
+    pub fn select_columns(&self, columns: &[usize]) -> Self {
+        let mut to = vec![None; self.n_cols];
+        for (at, &from) in columns.iter().enumerate() {
+            to[from] = Some(at as u32);
+        }
+        self.moved_columns(&to, columns.len())
     }
 }

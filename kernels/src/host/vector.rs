@@ -4,9 +4,10 @@
 
 const LANES: usize = 8;
 
-/// Define a function twice: for any CPU, and for AVX2, which is taken where the running CPU has it.
+/// Define a function three times: for any CPU, for AVX2 and for AVX-512, which are taken where the running
+/// CPU has them.
 ///
-/// Neither contracts a multiplication and an addition into one rounding, so both give the same bits.
+/// None contracts a multiplication and an addition into one rounding, so all give the same bits.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -16,9 +17,17 @@ macro_rules! vectorised {
             fn portable($($argument: $kind),*) $body
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f")]
+                fn widest($($argument: $kind),*) {
+                    portable($($argument),*)
+                }
                 #[target_feature(enable = "avx2")]
                 fn wide($($argument: $kind),*) {
                     portable($($argument),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the feature that `widest` is compiled for has just been detected.
+                    return unsafe { widest($($argument),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the feature that `wide` is compiled for has just been detected.
@@ -91,19 +100,9 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[inline(always)]
 fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let peak = fold(row, f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    let mut lanes = [0.0; LANES];
-    let mut chunks = row.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for lane in 0..LANES {
-            chunk[lane] = exponential(chunk[lane] - peak);
-            lanes[lane] += chunk[lane];
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(chunks.into_remainder()) {
-        *x = exponential(*x - peak);
-        *lane += *x;
-    }
-    (peak, lanes.iter().sum())
+    // Two loops, which vector units like better than one that does both.
+    row.iter_mut().for_each(|x| *x = exponential(*x - peak));
+    (peak, fold(row, 0.0, |a, b| a + b))
 }
 
 vectorised! {

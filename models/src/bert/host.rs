@@ -1,18 +1,9 @@
 //! The encoder on CPU cores: the twin of [`Bert`](super::encoder::Bert) on burn's CPU backend.
 
-use std::any::TypeId;
-
-use burn::backend::Flex;
-use burn::tensor::backend::Backend;
 use screader_kernels::host::{Dense, Encoder, EncoderLayer, LayerNorm};
 
 use super::parameters::{LayerParameters, LinearParameters, NormParameters, Parameters};
 use super::settings::BertSettings;
-
-/// Whether the backend is the one that this module stands in for.
-pub(super) fn is_host<B: Backend>() -> bool {
-    TypeId::of::<B>() == TypeId::of::<Flex>()
-}
 
 /// Lay the weights out for CPU cores.
 pub(super) fn encoder(settings: &BertSettings, parameters: Parameters) -> Encoder {

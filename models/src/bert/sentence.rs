@@ -43,7 +43,7 @@ enum Network<B: Backend> {
 
 impl<B: Backend> Network<B> {
     fn new(settings: &BertSettings, parameters: Parameters, device: &B::Device) -> Self {
-        match host::is_host::<B>() {
+        match crate::is_processor::<B>() {
             true => Self::Host(host::encoder(settings, parameters)),
             false => Self::Device(Bert::new(settings, parameters, device)),
         }

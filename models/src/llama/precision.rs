@@ -1,12 +1,11 @@
 //! In which type the frozen decoder multiplies.
 
-use std::any::TypeId;
 use std::fmt;
 
 use burn::tensor::{DType, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, is_processor};
 
 /// The type of the decoder's weights and of what is multiplied with them. The residual stream, the
 /// norms, softmax and everything that trains stay in `f32`.
@@ -54,7 +53,7 @@ impl Kernels {
             let place = format!("{device:?}");
             Err(Error::checkpoint(place, "precision", expected, precision))
         };
-        let on_cpu = TypeId::of::<B>() == TypeId::of::<burn::backend::Flex>();
+        let on_cpu = is_processor::<B>();
         let dtype = match precision {
             Precision::Auto | Precision::F32 if on_cpu => return Ok(Self::Host),
             _ if on_cpu => return refuse("auto or f32"),
