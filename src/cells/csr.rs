@@ -76,4 +76,24 @@ impl CsrMatrix {
         }
         self.moved_columns(&to, columns.len())
     }
+
+    /// Copy the matrix with rows and columns exchanged.
+    pub fn transpose(&self) -> Self {
+        let mut indptr = vec![0; self.n_cols + 1];
+        self.indices.iter().for_each(|&column| indptr[column as usize + 1] += 1);
+        for column in 0..self.n_cols {
+            indptr[column + 1] += indptr[column];
+        }
+        let mut next = indptr.clone();
+        let (mut indices, mut data) = (vec![0; self.nnz()], vec![0.0; self.nnz()]);
+        for row in 0..self.n_rows {
+            let (columns, values) = self.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                let place = &mut next[column as usize];
+                (indices[*place], data[*place]) = (row as u32, value);
+                *place += 1;
+            }
+        }
+        Self { n_rows: self.n_cols, n_cols: self.n_rows, indptr, indices, data }
+    }
 }

@@ -1,10 +1,17 @@
-//! How good predictions are: confusion and the scores that follow from it, and calibration.
+//! How good predictions are: confusion and the scores that follow from it, and calibration; and how well
+//! an embedding keeps the classes apart.
 
 mod calibration;
 mod confusion;
+mod neighbour_purity;
+mod novelty;
+mod silhouette;
 
 pub use calibration::{
     UnknownThreshold, expected_calibration_error, fit_temperature, softmax_confidence,
     unknown_threshold,
 };
 pub use confusion::{ClassScores, Confusion, Scores};
+pub use neighbour_purity::neighbour_purity;
+pub use novelty::{novelty_auroc, novelty_recall};
+pub use silhouette::silhouette;

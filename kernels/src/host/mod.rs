@@ -3,7 +3,11 @@
 //! Burn's operations each walk a whole batch through memory on one thread. Here a cell, whose activations
 //! fit a core's cache, goes through all the steps of a layer at once; cells are the parallel tasks, so no
 //! sum depends on the number of threads, and pads are never computed.
+//!
+//! [`row_products`], [`weighted_rows`] and [`AdamW`] are there for small models outside of this crate: plain
+//! functions of slices that use the widest vectors of the running CPU.
 
+mod adamw;
 mod attention;
 mod decoder;
 mod encoder;
@@ -11,8 +15,12 @@ mod encoder_vector;
 mod layer;
 mod product;
 mod rotary;
+mod sparse;
 mod vector;
 
+pub use adamw::AdamW;
 pub use decoder::{Decoder, Dimensions, SavedCell};
 pub use encoder::{Dense, Encoder, EncoderLayer, LayerNorm};
 pub use layer::{Affine, Layer};
+pub use product::row_products;
+pub use sparse::weighted_rows;

@@ -61,6 +61,19 @@ pub(crate) fn product(target: &mut [f32], left: Matrix, right: Matrix, into: Int
     });
 }
 
+/// Compute the inner product of each row of `left` with each row of `right`, both `[rows, columns]`,
+/// into `target` `[left rows, right rows]`, on the calling thread.
+///
+/// # Panics
+/// If the slices are not whole rows, or `target` is not of that size.
+pub fn row_products(target: &mut [f32], left: &[f32], right: &[f32], columns: usize) {
+    let rows = |slice: &[f32]| slice.len() / columns.max(1);
+    assert!(left.len() == rows(left) * columns && right.len() == rows(right) * columns);
+    let left = Matrix::new(left, rows(left), columns);
+    let right = Matrix::new(right, rows(right), columns);
+    block(target, left, right.transposed(), Into::Replace);
+}
+
 /// Compute [`product`] in one piece on the calling thread.
 pub(crate) fn block(target: &mut [f32], left: Matrix, right: Matrix, into: Into) {
     assert_eq!(left.columns, right.rows);
