@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use formula::signed;
-use screader::baselines::{Denominator, GenePtConfig, Normalize, genept_w, knn_predict};
+use screader::baselines::{Denominator, GenePtConfig, KnnConfig, Metric, Normalize, genept_w, knn};
 use screader::cells::{CsrMatrix, Dense};
 use screader::rank::{
     GeneMedians, GeneStatistics, RankConfig, Select, highly_variable_genes, rank_cells,
@@ -138,7 +138,7 @@ fn medians_and_ranks_agree_with_numpy() {
     }
 
     let config = RankConfig { top_genes: 12, ..Default::default() };
-    let statistics = GeneStatistics { medians, highly_variable: None };
+    let statistics = GeneStatistics { medians, highly_variable: None, spread: None, weights: None };
     let ranked = rank_cells(&matrix, &columns, &statistics, &config).unwrap();
     for (cell, best) in goldens["best"].as_array().unwrap().iter().enumerate() {
         let found: Vec<f64> = ranked.cell(cell).0.iter().map(|&gene| f64::from(gene)).collect();
@@ -172,7 +172,8 @@ fn genept_w_agrees_with_scikit_learn() {
         Dense { n_rows: rows.len(), n_cols: dim, values: values.collect() }
     };
     let of_train: Vec<usize> = labels.iter().copied().step_by(2).collect();
-    let found = knn_predict(&every_other(0), &of_train, &every_other(1), 10, 3).unwrap();
+    let config = KnnConfig { neighbours: 10, metric: Metric::Cosine };
+    let found = knn(&every_other(0), &of_train, &every_other(1), 3, &config).unwrap().classes;
     let wanted = numbers(&wanted["predicted"]);
     assert_eq!(found.len(), wanted.len());
     let agreeing = found.iter().zip(&wanted).filter(|(a, b)| **a as f64 == **b).count();

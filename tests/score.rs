@@ -5,7 +5,7 @@
 mod formula;
 
 use formula::{signed, uniform};
-use screader::baselines::{knn_predict, majority_class};
+use screader::baselines::{KnnConfig, Metric, knn, majority, majority_class};
 use screader::cells::Dense;
 use screader::score::{
     ClassScores, Confusion, expected_calibration_error, fit_temperature, softmax_confidence,
@@ -139,8 +139,9 @@ fn neighbours_agree_with_scikit_learn() {
     let labels: Vec<usize> = (0..n_train).map(|cell| class(12, cell)).collect();
     let of_query: Vec<usize> = (0..n_query).map(|cell| class(14, cell)).collect();
     let (train, query) = (around_centres(&labels, 13), around_centres(&of_query, 15));
-    let predict = || knn_predict(&train, &labels, &query, whole("k"), classes).unwrap();
-    assert_eq!(predict(), indices(&case["predicted"]));
+    let config = KnnConfig { neighbours: whole("k"), metric: Metric::Cosine };
+    let predict = || knn(&train, &labels, &query, classes, &config).unwrap();
+    assert_eq!(predict().classes, indices(&case["predicted"]));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     assert_eq!(pool.install(predict), predict());
 }
@@ -150,6 +151,11 @@ fn the_majority_is_the_most_common_class() {
     assert_eq!(majority_class(&[2, 1, 2, 1, 0]), Some(1));
     assert_eq!(majority_class(&[3]), Some(3));
     assert_eq!(majority_class(&[]), None);
+    let said = majority(&[2, 1, 2, 0], 4, 3).unwrap();
+    assert_eq!(said.classes, [2; 3]);
+    assert_eq!(said.probabilities.values, [0.25, 0.25, 0.5, 0.0].repeat(3));
+    assert!(majority(&[], 2, 1).is_err());
+    assert!(majority(&[2], 2, 1).is_err());
 }
 
 #[test]
@@ -163,7 +169,8 @@ fn nonsense_is_refused() {
     assert!(expected_calibration_error(&[1.5], &[true], 15).is_err());
     assert!(unknown_threshold(&[], &[], 0.9).is_err());
     let cells = Dense { n_rows: 2, n_cols: 1, values: vec![1.0, 2.0] };
-    assert!(knn_predict(&cells, &[0, 1], &cells, 3, 2).is_err());
-    assert!(knn_predict(&cells, &[0, 2], &cells, 1, 2).is_err());
-    assert!(knn_predict(&cells, &[0], &cells, 1, 2).is_err());
+    let near = |neighbours| KnnConfig { neighbours, metric: Metric::Cosine };
+    assert!(knn(&cells, &[0, 1], &cells, 2, &near(3)).is_err());
+    assert!(knn(&cells, &[0, 2], &cells, 2, &near(1)).is_err());
+    assert!(knn(&cells, &[0], &cells, 2, &near(1)).is_err());
 }

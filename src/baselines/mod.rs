@@ -1,9 +1,25 @@
 //! What any trained model has to beat.
 
+mod design;
+mod features;
 pub mod genept;
+mod lbfgs;
+mod logistic;
 pub mod majority;
+mod mlp;
 mod neighbours;
+mod network;
+mod prediction;
+mod selection;
+mod sentence;
 
+pub use crate::prep::Metric;
+pub use features::Features;
 pub use genept::{Denominator, GenePtConfig, Normalize, genept_w};
-pub use majority::majority_class;
-pub use neighbours::knn_predict;
+pub use logistic::{LogisticConfig, LogisticRegression};
+pub use majority::{majority, majority_class};
+pub use mlp::{ExpressionMlp, ExpressionMlpConfig};
+pub use neighbours::{KnnConfig, knn};
+pub use prediction::Prediction;
+pub use selection::{SelectedRegression, SelectionConfig};
+pub use sentence::{GenePtSConfig, cell_sentences};
