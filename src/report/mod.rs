@@ -1,0 +1,89 @@
+//! What a comparison found, as a page to read and files to go on with.
+//!
+//! Everything is drawn from a [`Summary`] alone, so that an old one can be drawn anew:
+//!
+//! | file | what |
+//! |---|---|
+//! | `report.html` | one page that needs nothing else: no network, no script |
+//! | `figures/*.svg`, `figures/*.png` | its figures |
+//! | `numbers.json` | the whole summary |
+//! | `methods.csv` | a row for each setting, variant and method, with every number |
+//! | `classes.csv` | precision, recall and F1 of each class |
+//! | `confusion.csv` | cells of each true and named class |
+
+mod axis;
+mod classes;
+mod confusion;
+mod csv;
+mod figures;
+mod forest;
+mod lettering;
+mod numbers;
+mod page;
+mod palette;
+mod pick;
+mod raster;
+mod reliability;
+mod scatter;
+mod section;
+mod shots;
+mod svg;
+mod verdict;
+
+use std::io::Write;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::bench::summary::Summary;
+use crate::{Error, Result, whole_file};
+use figures::{Figure, Figures};
+use palette::Palette;
+use raster::Rasteriser;
+use svg::Look;
+
+/// Leave the report of a summary in a folder, which is made if it is not there. The page is written last:
+/// where it is new, everything is.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written to.
+pub fn write(summary: &Summary, folder: &Path) -> Result<()> {
+    let drawings = folder.join("figures");
+    std::fs::create_dir_all(&drawings).map_err(Error::io(&drawings, "create"))?;
+    let palette = Palette::of(summary);
+    let figures = Figures::of(summary, &palette);
+    let rasteriser = Rasteriser::new();
+    let all: Vec<&Figure> = figures.all().collect();
+    all.par_iter().try_for_each(|figure| draw(figure, &palette, &rasteriser, &drawings))?;
+
+    let numbers = folder.join("numbers.json");
+    let json = serde_json::to_vec_pretty(summary);
+    put(&numbers, &json.map_err(|error| Error::io(&numbers, "write")(error.into()))?)?;
+    type Table = fn(&Summary, &Path) -> Result<Vec<u8>>;
+    let tables: [(&str, Table); 3] = [
+        ("methods.csv", csv::methods),
+        ("classes.csv", csv::classes),
+        ("confusion.csv", csv::confusion),
+    ];
+    for (name, table) in tables {
+        let path = folder.join(name);
+        put(&path, &table(summary, &path)?)?;
+    }
+    let path = folder.join("report.html");
+    put(&path, page::html(summary, &figures, &palette, &path)?.as_bytes())
+}
+
+/// Leave a figure as SVG and as PNG.
+fn draw(figure: &Figure, palette: &Palette, rasteriser: &Rasteriser, folder: &Path) -> Result<()> {
+    let Some(svg) = figure.svg(palette, Look::File) else { return Ok(()) };
+    let path = folder.join(format!("{}.svg", figure.stem));
+    put(&path, svg.as_bytes())?;
+    let png = rasteriser.png(&svg, &path.display().to_string())?;
+    put(&path.with_extension("png"), &png)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = whole_file::begin(path)?;
+    file.write_all(bytes).map_err(Error::io(path, "write"))?;
+    whole_file::put(file, path)
+}
