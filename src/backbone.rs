@@ -8,10 +8,11 @@ use screader_models::annotator::{Annotator, Body};
 use screader_models::llama::{Kernels, Llama, LlamaConfig, fingerprint};
 use screader_models::reader::{Combine, TokenSource};
 use screader_models::tokenizer::Tokenizer;
+use screader_models::trainable::{PoolConfig, TrainableConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Dense;
-use crate::config::Config;
+use crate::config::{Config, ModelConfig};
 use crate::embed::EmbeddingTable;
 use crate::rank::positional_encoding;
 use crate::{Error, Result};
@@ -79,6 +80,20 @@ impl Backbone {
             Some("none") => Ok(Self::None { hidden_size: HIDDEN_SIZE }),
             _ => Self::folder(name),
         }
+    }
+
+    /// Width of what the head is given.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read.
+    pub fn hidden_size(&self) -> Result<usize> {
+        Ok(match self {
+            Self::Folder { path, .. } => LlamaConfig::load(path)?.hidden_size,
+            Self::Random { config, .. } => {
+                LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?.hidden_size
+            }
+            Self::None { hidden_size } => *hidden_size,
+        })
     }
 
     /// The same network with random weights: what of it is due to its weights shows in the difference.
@@ -215,6 +230,27 @@ impl Backbone {
                 (Body::MeanPool { hidden_size: *hidden_size }, Vec::new())
             }
         })
+    }
+}
+
+impl ModelConfig {
+    /// Sizes of projection and head around `annotator`, for `classes` cell types.
+    pub fn trainable<B: Backend>(
+        &self,
+        annotator: &Annotator<B>,
+        classes: usize,
+    ) -> TrainableConfig {
+        TrainableConfig {
+            token_size: annotator.tokens().token_size(),
+            hidden_size: annotator.hidden_size(),
+            classes,
+            projection_layers: self.projection_layers,
+            projection: self.projection,
+            head_layers: self.head_layers,
+            head: self.head,
+            pool: (self.pool_size > 0)
+                .then(|| PoolConfig { dim: annotator.tokens().dim(), size: self.pool_size }),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::{ElementConversion, IndexingUpdateOp, Int, Tensor, TensorData}
 
 use crate::Result;
 use crate::llama::{Llama, Precision};
-use crate::reader::{PackedCells, TokenSource};
+use crate::reader::{MeasuredGenes, PackedCells, TokenSource};
 use crate::trainable::Trainable;
 
 /// What stands between projection and head. Nothing of it trains.
@@ -32,8 +32,8 @@ pub struct Annotator<B: Backend> {
 /// What the network says of some cells, on the host.
 #[derive(Debug, Clone, Default)]
 pub struct Readout {
-    /// What the head was given of each cell, row by row, `[cells, hidden_size]`: the backbone's last state
-    /// at the class token, or the mean of the projected genes.
+    /// What the head was given of each cell, row by row, `[cells, features]`: the backbone's last state at
+    /// the class token, or the mean of the projected genes; then the pool, if there is one.
     pub states: Vec<f32>,
     /// Class scores before softmax, row by row, `[cells, classes]`.
     pub logits: Vec<f32>,
@@ -88,8 +88,20 @@ impl<B: Backend> Annotator<B> {
         }
     }
 
-    /// Read `cells` without gradients.
-    pub fn read(&self, trainable: &Trainable<B>, cells: &PackedCells) -> Readout {
+    /// What the path around the backbone makes of `genes`, `[genes, pool size]`, for any number of
+    /// [`Self::read`]; nothing without such a path.
+    pub fn pooled_genes(&self, trainable: &Trainable<B>, genes: &[u32]) -> Option<Tensor<B, 2>> {
+        let pool = trainable.pool.as_ref()?;
+        Some(pool.genes(self.tokens.embeddings(genes)))
+    }
+
+    /// Read `cells` without gradients; `pooled` are the [`Self::pooled_genes`] of their measured genes.
+    pub fn read(
+        &self,
+        trainable: &Trainable<B>,
+        cells: &PackedCells,
+        pooled: Option<&Tensor<B, 2>>,
+    ) -> Readout {
         let genes = self.tokens.gene_tokens(cells);
         let states = match &self.body {
             Body::Llama(backbone) => {
@@ -99,8 +111,15 @@ impl<B: Backend> Annotator<B> {
             }
             Body::MeanPool { .. } => mean_of_cells(trainable.projection.forward(genes), cells),
         };
-        let logits = trainable.head.forward(states.clone());
-        Readout { states: to_host(states), logits: to_host(logits) }
+        let features = match pooled {
+            None => states,
+            Some(genes) => {
+                let device = states.device();
+                beside_pool(states, weights_of::<B>(&cells.measured, &device).matmul(genes.clone()))
+            }
+        };
+        let logits = trainable.head.forward(features.clone());
+        Readout { states: to_host(features), logits: to_host(logits) }
     }
 
     /// Loss and gradients of `cells` with classes `targets`; each cell's cross-entropy is multiplied by
@@ -116,26 +135,47 @@ impl<B: Backend> Annotator<B> {
         targets: &[usize],
         weights: &[f32],
     ) -> MicroStep {
-        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
+        let pool = trainable.pool.as_ref().map(|pool| {
+            let measured = &cells.measured;
+            let weights = weights_of::<B>(measured, &self.tokens.device());
+            let genes = pool.genes(Tensor::from_inner(self.tokens.embeddings(&measured.genes)));
+            Tensor::from_inner(weights).matmul(genes)
+        });
+        let loss_of = |states: Tensor<A, 2>| {
+            let features = match pool {
+                None => states,
+                Some(pool) => beside_pool(with_unread(states, targets.len()), pool),
+            };
+            let logits = trainable.head.forward(features);
+            let loss = weighted_cross_entropy(logits, targets, weights);
+            let value = ElementConversion::elem::<f64>(loss.clone().into_scalar());
+            (loss, value)
+        };
         let backbone = match &self.body {
-            Body::Llama(backbone) => backbone,
-            Body::MeanPool { .. } => {
-                let states = mean_of_cells(trainable.projection.forward(genes), cells);
-                let logits = trainable.head.forward(states);
-                let loss = weighted_cross_entropy(logits, targets, weights);
-                let value = loss.clone().into_scalar();
+            Body::Llama(backbone) if !cells.lengths.is_empty() => backbone,
+            Body::Llama(_) | Body::MeanPool { .. } => {
+                let states = match cells.lengths.is_empty() {
+                    true => Tensor::from_inner(Tensor::zeros(
+                        [0, self.hidden_size()],
+                        &self.tokens.device(),
+                    )),
+                    false => {
+                        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
+                        mean_of_cells(trainable.projection.forward(genes), cells)
+                    }
+                };
+                let (loss, value) = loss_of(states);
                 let gradients = GradientsParams::from_grads(loss.backward(), trainable);
-                return MicroStep { gradients, loss: ElementConversion::elem::<f64>(value) };
+                return MicroStep { gradients, loss: value };
             }
         };
+        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
         let instruction = Tensor::<A, 2>::from_inner(self.tokens.instruction());
         let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
         let (states, saved) = backbone.forward_save(x0.clone().inner(), &lengths);
 
         let states = Tensor::<A, 2>::from_inner(states).require_grad();
-        let logits = trainable.head.forward(states.clone());
-        let loss = weighted_cross_entropy(logits, targets, weights);
-        let value = loss.clone().into_scalar();
+        let (loss, value) = loss_of(states.clone());
         let mut gradients = GradientsAccumulator::new();
         let head = loss.backward();
         let g_states = states.grad(&head).unwrap_or_else(|| states.clone().inner().zeros_like());
@@ -144,8 +184,41 @@ impl<B: Backend> Annotator<B> {
         let g_x0 = backbone.backward_input(g_states, saved);
         let surrogate = (x0 * Tensor::from_inner(g_x0)).sum().backward();
         gradients.accumulate(trainable, GradientsParams::from_grads(surrogate, trainable));
-        MicroStep { gradients: gradients.grads(), loss: ElementConversion::elem::<f64>(value) }
+        MicroStep { gradients: gradients.grads(), loss: value }
     }
+}
+
+/// The states of `cells` cells: zeros for those that the backbone has not read.
+fn with_unread<B: Backend>(states: Tensor<B, 2>, cells: usize) -> Tensor<B, 2> {
+    let [read, width] = states.dims();
+    let unread = cells.saturating_sub(read);
+    match (read, unread) {
+        (_, 0) => states,
+        (0, _) => Tensor::zeros([unread, width], &states.device()),
+        _ => {
+            let zeros = Tensor::zeros([unread, width], &states.device());
+            Tensor::cat(vec![states, zeros], 0)
+        }
+    }
+}
+
+/// What the head is given, `[cells, features]`: the body's `states` `[cells, hidden_size]` and the pool
+/// `Σ_g value_g · SiLU(W e_g + b)` `[cells, pool size]`, a path around the body. Both are scaled to root mean
+/// square 1, so that neither drowns the other and a cell's depth does not matter.
+fn beside_pool<B: Backend>(states: Tensor<B, 2>, pool: Tensor<B, 2>) -> Tensor<B, 2> {
+    Tensor::cat(vec![unit_scale(states), unit_scale(pool)], 1)
+}
+
+/// Expression less its mean, `[cells, genes]`.
+fn weights_of<B: Backend>(measured: &MeasuredGenes, device: &B::Device) -> Tensor<B, 2> {
+    let genes = measured.genes.len();
+    let shape = [measured.values.len() / genes.max(1), genes];
+    Tensor::from_data(TensorData::new(measured.values.clone(), shape), device)
+}
+
+fn unit_scale<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let scale = (rows.clone().powi_scalar(2).mean_dim(1) + 1e-6).sqrt();
+    rows / scale
 }
 
 /// The mean of each cell's rows of `tokens` `[gene tokens of all cells, hidden_size]`, zeros for a cell

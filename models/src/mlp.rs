@@ -95,7 +95,8 @@ impl<B: Backend> Mlp<B> {
     }
 }
 
-fn linear<B: Backend>(
+/// A linear layer with weights from N(0, deviation²) and no bias yet.
+pub(crate) fn linear<B: Backend>(
     rows: usize,
     columns: usize,
     deviation: f32,

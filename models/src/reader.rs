@@ -37,8 +37,20 @@ pub struct PackedCells {
     pub genes: Vec<u32>,
     /// Expression value, one entry a gene token.
     pub values: Vec<f32>,
-    /// Gene tokens of each cell.
+    /// Gene tokens of each cell that the backbone reads. Cells after these, which only `measured` has, go to
+    /// the head by the path around the backbone alone.
     pub lengths: Vec<usize>,
+    /// What the path around the backbone reads of them; needed where there is one.
+    pub measured: MeasuredGenes,
+}
+
+/// The same genes of several cells, each against its mean.
+#[derive(Debug, Clone, Default)]
+pub struct MeasuredGenes {
+    /// Rows of the embedding table.
+    pub genes: Vec<u32>,
+    /// Expression less its mean, row by row, `[cells, genes]`.
+    pub values: Vec<f32>,
 }
 
 /// The frozen inputs around the trained part: gene embeddings, rank encodings, instruction tokens.
@@ -69,6 +81,16 @@ impl<B: Backend> TokenSource<B> {
         self.embeddings.device()
     }
 
+    /// Width of a gene embedding.
+    pub fn dim(&self) -> usize {
+        self.embeddings.dims()[1]
+    }
+
+    /// Embeddings of `genes`, rows of the table, `[genes, dim]`.
+    pub fn embeddings(&self, genes: &[u32]) -> Tensor<B, 2> {
+        self.embeddings.clone().select(0, integers(genes, &self.device()))
+    }
+
     /// Width of a gene token, the projection's input.
     pub fn token_size(&self) -> usize {
         let [_, dim] = self.embeddings.dims();
@@ -86,7 +108,7 @@ impl<B: Backend> TokenSource<B> {
     /// The gene tokens of `cells` before projection, `[gene tokens of all cells, token_size]`.
     pub fn gene_tokens(&self, cells: &PackedCells) -> Tensor<B, 2> {
         let device = self.device();
-        let genes = self.embeddings.clone().select(0, integers(&cells.genes, &device));
+        let genes = self.embeddings(&cells.genes);
         match self.combine {
             Combine::None => genes,
             Combine::Multiply => {

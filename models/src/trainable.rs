@@ -1,12 +1,15 @@
 //! Everything that learns: projection, `cls` vector and head. The backbone between them is frozen.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::nn::Linear;
+use burn::tensor::activation::silu;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::mlp::{Mlp, MlpConfig, MlpKind, normal};
+use crate::mlp::{Mlp, MlpConfig, MlpKind, linear, normal};
 
 /// Sizes of a [`Trainable`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,18 @@ pub struct TrainableConfig {
     pub head_layers: usize,
     /// How the head's layers are joined.
     pub head: MlpKind,
+    /// The path around the backbone, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolConfig>,
+}
+
+/// Sizes of the path around the backbone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolConfig {
+    /// Width of a gene embedding.
+    pub dim: usize,
+    /// Width of the pool.
+    pub size: usize,
 }
 
 /// The trained part of an annotator: `MLP_p`, `e_cls` and `MLP_c` of scReader's equations 2 to 4.
@@ -34,8 +49,10 @@ pub struct Trainable<B: Backend> {
     pub projection: Mlp<B>,
     /// The learned class token, `[hidden_size]`.
     pub cls: Param<Tensor<B, 1>>,
-    /// The backbone's `cls` state to class scores, `[cells, hidden_size] -> [cells, classes]`.
+    /// What was made of a cell to class scores, `[cells, features] -> [cells, classes]`.
     pub head: Mlp<B>,
+    /// The path around the backbone, if there is one.
+    pub pool: Option<Pool<B>>,
 }
 
 impl TrainableConfig {
@@ -55,12 +72,19 @@ impl TrainableConfig {
         let cls = Tensor::from_data(TensorData::new(cls, [self.hidden_size]), device);
         let head = self.head().init(&mut rng, device);
         let cls = Param::initialized(ParamId::new(), cls.require_grad());
-        Trainable { projection, cls, head }
+        let pool = self.pool.as_ref().map(|pool| pool.init(&mut rng, device));
+        Trainable { projection, cls, head, pool }
+    }
+
+    /// Width of what the head is given.
+    pub fn features(&self) -> usize {
+        self.hidden_size + self.pool.as_ref().map_or(0, |pool| pool.size)
     }
 
     /// Number of trained numbers, the `cls` vector included.
     pub fn num_params(&self) -> usize {
-        self.projection().num_params() + self.head().num_params() + self.hidden_size
+        let pool = self.pool.as_ref().map_or(0, PoolConfig::num_params);
+        self.projection().num_params() + self.head().num_params() + self.hidden_size + pool
     }
 
     fn projection(&self) -> MlpConfig {
@@ -75,12 +99,36 @@ impl TrainableConfig {
 
     fn head(&self) -> MlpConfig {
         MlpConfig {
-            input_size: self.hidden_size,
-            hidden_size: self.hidden_size,
+            input_size: self.features(),
+            hidden_size: self.features(),
             output_size: self.classes,
             layers: self.head_layers,
             kind: self.head,
         }
+    }
+}
+
+/// A path around the backbone: what a layer makes of each gene's embedding, weighed by the cell's expression
+/// and added up.
+#[derive(Module, Debug)]
+pub struct Pool<B: Backend> {
+    layer: Linear<B>,
+}
+
+impl PoolConfig {
+    fn init<B: Backend>(&self, rng: &mut ChaCha8Rng, device: &B::Device) -> Pool<B> {
+        Pool { layer: linear(self.dim, self.size, 1.0 / (self.dim as f32).sqrt(), rng, device) }
+    }
+
+    fn num_params(&self) -> usize {
+        (self.dim + 1) * self.size
+    }
+}
+
+impl<B: Backend> Pool<B> {
+    /// What a gene stands for, `SiLU(W e + b)`: `[genes, dim] -> [genes, size]`.
+    pub fn genes(&self, embeddings: Tensor<B, 2>) -> Tensor<B, 2> {
+        silu(self.layer.forward(embeddings))
     }
 }
 
@@ -116,6 +164,21 @@ pub fn write_parameters<B: Backend, M: Module<B>>(
     match writer.error {
         Some(error) => Err(error),
         None => Ok(module),
+    }
+}
+
+/// Copy `module` with the same numbers and the same parameter identities onto a tape that shares nothing
+/// with the original's; gradients of the copy are gradients of the original.
+pub fn on_own_tape<A: AutodiffBackend, M: Module<A>>(module: &M) -> M {
+    module.clone().map(&mut OwnTape)
+}
+
+struct OwnTape;
+
+impl<A: AutodiffBackend> ModuleMapper<A> for OwnTape {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<A, D>>) -> Param<Tensor<A, D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, Tensor::from_inner(tensor.inner()).require_grad(), mapper)
     }
 }
 

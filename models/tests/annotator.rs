@@ -10,12 +10,12 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use screader_models::adamw::global_norm;
-use screader_models::annotator::{Annotator, Body, for_reading};
+use screader_models::annotator::{Annotator, Body, Readout, for_reading};
 use screader_models::llama::{Llama, LlamaConfig};
 use screader_models::mlp::{MlpConfig, MlpKind};
-use screader_models::reader::{Combine, Order, PackedCells, TokenSource};
+use screader_models::reader::{Combine, MeasuredGenes, Order, PackedCells, TokenSource};
 use screader_models::trainable::{
-    NamedParameter, Trainable, TrainableConfig, read_parameters, write_parameters,
+    NamedParameter, PoolConfig, Trainable, TrainableConfig, read_parameters, write_parameters,
 };
 
 type B = Flex;
@@ -61,6 +61,14 @@ fn with_body(
 }
 
 fn trainable(annotator: &Annotator<B>, kind: MlpKind) -> (TrainableConfig, Trainable<A>) {
+    with_pool(annotator, kind, None)
+}
+
+fn with_pool(
+    annotator: &Annotator<B>,
+    kind: MlpKind,
+    pool: Option<PoolConfig>,
+) -> (TrainableConfig, Trainable<A>) {
     let config = TrainableConfig {
         token_size: annotator.tokens().token_size(),
         hidden_size: 16,
@@ -69,6 +77,7 @@ fn trainable(annotator: &Annotator<B>, kind: MlpKind) -> (TrainableConfig, Train
         projection: kind,
         head_layers: 3,
         head: kind,
+        pool,
     };
     let trainable: Trainable<A> = config.init(9, 0.5, &Default::default());
     // Weights of 0.02 make gradients too small for differences in f32.
@@ -90,6 +99,10 @@ fn cells() -> PackedCells {
         genes: (0..14).map(|at| (at * 7 % GENES) as u32).collect(),
         values: (0..14).map(|at| 0.5 + at as f32 / 10.0).collect(),
         lengths,
+        measured: MeasuredGenes {
+            genes: vec![1, 4, 8, 19],
+            values: (0..12).map(|at| (at as f32 * 0.7).sin()).collect(),
+        },
     }
 }
 
@@ -100,7 +113,17 @@ fn only(cells: &PackedCells, cell: usize) -> PackedCells {
         genes: cells.genes[span.clone()].to_vec(),
         values: cells.values[span].to_vec(),
         lengths: vec![cells.lengths[cell]],
+        measured: MeasuredGenes {
+            genes: cells.measured.genes.clone(),
+            values: cells.measured.values[cell * 4..(cell + 1) * 4].to_vec(),
+        },
     }
+}
+
+/// Read cells with what the path around the backbone makes of their genes, where there is one.
+fn read(annotator: &Annotator<B>, trainable: &Trainable<B>, cells: &PackedCells) -> Readout {
+    let pooled = annotator.pooled_genes(trainable, &cells.measured.genes);
+    annotator.read(trainable, cells, pooled.as_ref())
 }
 
 #[test]
@@ -111,28 +134,32 @@ fn gradients_are_those_of_the_loss() {
         (Combine::AddPe, Order::CellsInstructionCls, MlpKind::Plain),
     ];
     for (combine, order, kind) in cases {
-        follows_its_loss(&annotator(combine, order), kind, &["projection", "cls", "head"]);
+        let llama = annotator(combine, order);
+        follows_its_loss(&llama, &trainable(&llama, kind).1, &["projection", "cls", "head"]);
         // Without a LLaMA there is no class token to learn.
-        let pooled = with_body(combine, order, |_| Body::MeanPool { hidden_size: 16 });
-        follows_its_loss(&pooled, kind, &["projection", "head"]);
+        let mean = with_body(combine, order, |_| Body::MeanPool { hidden_size: 16 });
+        follows_its_loss(&mean, &trainable(&mean, kind).1, &["projection", "head"]);
+        for annotator in [llama, mean] {
+            let (_, beside) = with_pool(&annotator, kind, Some(PoolConfig { dim: 6, size: 5 }));
+            follows_its_loss(&annotator, &beside, &["projection", "head", "pool"]);
+        }
     }
 }
 
-fn follows_its_loss(annotator: &Annotator<B>, kind: MlpKind, parts: &[&str]) {
-    let (_, trainable) = trainable(annotator, kind);
+fn follows_its_loss(annotator: &Annotator<B>, trainable: &Trainable<A>, parts: &[&str]) {
     let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
     let loss = |parameters: Vec<NamedParameter>| {
         let moved = write_parameters(trainable.clone(), parameters).unwrap();
         annotator.gradients(&moved, &cells, &targets, &weights).loss
     };
-    let step = annotator.gradients(&trainable, &cells, &targets, &weights);
-    let norm = global_norm(&trainable, &step.gradients);
-    assert!(norm > 1e-3, "{kind:?}: no gradient to compare");
+    let step = annotator.gradients(trainable, &cells, &targets, &weights);
+    let norm = global_norm(trainable, &step.gradients);
+    assert!(norm > 1e-3, "no gradient to compare");
 
     // Along any direction, the loss changes as the gradient says.
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     for &part in parts {
-        let parameters = read_parameters(&trainable);
+        let parameters = read_parameters(trainable);
         let direction: Vec<Vec<f32>> = parameters
             .iter()
             .map(|one| match one.name.starts_with(part) {
@@ -149,9 +176,9 @@ fn follows_its_loss(annotator: &Annotator<B>, kind: MlpKind, parts: &[&str]) {
         };
         let by = 2e-3;
         let measured = (moved(by) - moved(-by)) / (2.0 * f64::from(by));
-        let expected = along(&trainable, &step.gradients, &direction);
+        let expected = along(trainable, &step.gradients, &direction);
         let error = (measured - expected).abs() / expected.abs().max(1e-2);
-        assert!(error < 2e-2, "{kind:?} {part}: {measured} against {expected}");
+        assert!(error < 2e-2, "{part}: {measured} against {expected}");
     }
 }
 
@@ -191,13 +218,14 @@ fn without_a_llama_the_head_reads_the_mean_of_the_projected_genes() {
     let reader = for_reading(&trainable);
     let mut cells = cells();
     cells.lengths.push(0);
-    let read = pooled.read(&reader, &cells);
+    let read = read(&pooled, &reader, &cells);
     let mut first = 0;
     for (cell, &length) in cells.lengths.iter().enumerate() {
         let genes = PackedCells {
             genes: cells.genes[first..first + length].to_vec(),
             values: cells.values[first..first + length].to_vec(),
             lengths: vec![length],
+            ..PackedCells::default()
         };
         first += length;
         let expected: Vec<f32> = match length {
@@ -216,18 +244,21 @@ fn without_a_llama_the_head_reads_the_mean_of_the_projected_genes() {
 #[test]
 fn a_cell_is_read_the_same_alone_and_in_company() {
     let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
-    let (_, trainable) = trainable(&annotator, MlpKind::Residual);
-    let reader = for_reading(&trainable);
-    let cells = cells();
-    let together = annotator.read(&reader, &cells);
-    for cell in 0..cells.lengths.len() {
-        let alone = annotator.read(&reader, &only(&cells, cell));
-        let span = cell * CLASSES..(cell + 1) * CLASSES;
-        for (a, b) in alone.logits.iter().zip(&together.logits[span]) {
-            assert!((a - b).abs() < 1e-4, "cell {cell}: {a} against {b}");
+    for pool in [None, Some(PoolConfig { dim: 6, size: 5 })] {
+        let (config, trainable) = with_pool(&annotator, MlpKind::Residual, pool);
+        let reader = for_reading(&trainable);
+        let cells = cells();
+        let together = read(&annotator, &reader, &cells);
+        assert_eq!(together.states.len(), 3 * config.features());
+        for cell in 0..cells.lengths.len() {
+            let alone = read(&annotator, &reader, &only(&cells, cell));
+            let span = cell * CLASSES..(cell + 1) * CLASSES;
+            for (a, b) in alone.logits.iter().zip(&together.logits[span]) {
+                assert!((a - b).abs() < 1e-4, "cell {cell}: {a} against {b}");
+            }
         }
+        assert!(together.logits[..CLASSES] != together.logits[CLASSES..2 * CLASSES]);
     }
-    assert!(together.logits[..CLASSES] != together.logits[CLASSES..2 * CLASSES]);
 }
 
 #[test]
@@ -268,12 +299,14 @@ fn the_papers_network_has_the_papers_size() {
         projection: MlpKind::Plain,
         head_layers: 5,
         head: MlpKind::Plain,
+        pool: None,
     };
     assert_eq!(sizes(4096, 61).num_params(), 140_795_965 + 4096);
     assert_eq!(sizes(4096, 37).num_params(), 140_697_637 + 4096);
     assert_eq!(sizes(5120, 61).num_params(), 217_937_981 + 5120);
     for kind in [MlpKind::Plain, MlpKind::Residual] {
-        let config = TrainableConfig { projection: kind, head: kind, ..sizes(8, 3) };
+        let pool = Some(PoolConfig { dim: 7, size: 5 });
+        let config = TrainableConfig { projection: kind, head: kind, pool, ..sizes(8, 3) };
         let module: Trainable<B> = config.init(0, 0.1, &Default::default());
         assert_eq!(burn::module::Module::num_params(&module), config.num_params());
     }

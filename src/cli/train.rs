@@ -256,7 +256,7 @@ impl Plan {
     fn train<A: AutodiffBackend>(self, task: &Task, device: &A::Device) -> Result<()> {
         let annotator =
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
-        let sizes = self.sizes(&annotator, task.classes.len());
+        let sizes = self.config.model.trainable(&annotator, task.classes.len());
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
         eprintln!("device    {}, the backbone in {}", self.device, annotator.precision());
         let trainable: Trainable<A> =
@@ -269,22 +269,11 @@ impl Plan {
             annotator: &annotator,
             card: self.card(task, sizes),
             folder: &self.folder,
+            quiet: false,
         };
         let best = run.fit(trainable, device, self.resume.clone())?;
         let best = self.judge(task, &annotator, best, device)?;
         self.annotate(best, annotator, device)
-    }
-
-    fn sizes<B: Backend>(&self, annotator: &Annotator<B>, classes: usize) -> TrainableConfig {
-        TrainableConfig {
-            token_size: annotator.tokens().token_size(),
-            hidden_size: annotator.hidden_size(),
-            classes,
-            projection_layers: self.config.model.projection_layers,
-            projection: self.config.model.projection,
-            head_layers: self.config.model.head_layers,
-            head: self.config.model.head,
-        }
     }
 
     fn begin_folder(&self) -> Result<()> {
@@ -323,6 +312,7 @@ impl Plan {
                 task,
                 &self.labelled,
                 &self.table,
+                &self.config.genept,
                 &self.backbone,
                 &test.predicted,
             )?;

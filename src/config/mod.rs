@@ -8,7 +8,9 @@ use screader_models::mlp::MlpKind;
 use screader_models::reader::{Combine, Order};
 use serde::{Deserialize, Serialize};
 
-use crate::rank::RankConfig;
+use crate::baselines::GenePtConfig;
+use crate::cells::CsrMatrix;
+use crate::rank::{GeneSpread, GeneStatistics, GeneWeights, MeasuredCells, RankConfig};
 use crate::train::splits::SplitConfig;
 use crate::{Error, Result};
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub split: SplitConfig,
     /// What inference needs to know.
     pub infer: InferConfig,
+    /// The GenePT-w baseline.
+    pub genept: GenePtConfig,
 }
 
 /// `[data]`
@@ -65,6 +69,12 @@ pub struct ModelConfig {
     pub head: MlpKind,
     /// Linear layers of the head.
     pub head_layers: usize,
+    /// Width of the path around the backbone; 0 leaves it out.
+    pub pool_size: usize,
+    /// Most variable genes that it reads.
+    pub pool_genes: usize,
+    /// Whether each gene's own weights have a say.
+    pub gene_weights: bool,
     /// Order of the sequence.
     pub order: Order,
     /// The question put to the backbone.
@@ -111,6 +121,10 @@ pub struct TrainConfig {
     pub checkpoint_every: usize,
     /// Share of a training cell's genes that is dropped at random.
     pub gene_dropout: f64,
+    /// Share of a batch's cells that the backbone reads.
+    pub backbone_share: f64,
+    /// Genes that the path around the backbone reads in a step; 0 reads all.
+    pub genes_per_step: usize,
     /// Under k-fold splits, the fold that is held out, from 0.
     pub fold: usize,
 }
@@ -204,6 +218,32 @@ impl Config {
         toml::to_string(self).unwrap_or_else(|error| unreachable!("settings are tables: {error}"))
     }
 
+    /// Measure training cells: what ranking needs, and what the path around the backbone and the genes' own
+    /// weights do, where they are asked for. `matrix` is log1p-CP10k, `[cells, genes]`; the gene table has
+    /// `table_rows` rows; `labels` are the cells' classes, of `n_classes`.
+    ///
+    /// # Errors
+    /// Those of [`GeneStatistics::fit`] and [`GeneWeights::fit`].
+    pub fn measure(
+        &self,
+        matrix: &CsrMatrix,
+        gene_rows: &[Option<u32>],
+        table_rows: usize,
+        labels: &[usize],
+        n_classes: usize,
+    ) -> Result<GeneStatistics> {
+        let mut statistics = GeneStatistics::fit(matrix, gene_rows, table_rows, &self.rank)?;
+        if self.model.pool_size > 0 {
+            let spread = GeneSpread::fit(matrix, gene_rows)?.most_variable(self.model.pool_genes);
+            if self.model.gene_weights {
+                let measured = MeasuredCells::new(matrix, gene_rows, &spread)?;
+                statistics.weights = Some(GeneWeights::fit(&measured, labels, n_classes)?);
+            }
+            statistics.spread = Some(spread);
+        }
+        Ok(statistics)
+    }
+
     fn validate(&self) -> Result<()> {
         let (train, model) = (&self.train, &self.model);
         let share = |value: f64| (0.0..1.0).contains(&value);
@@ -214,11 +254,22 @@ impl Config {
             (train.learning_rate > 0.0, "train.learning_rate", "above 0"),
             (train.warmup >= 0.0, "train.warmup", "0 or more"),
             (share(train.gene_dropout), "train.gene_dropout", "from 0 to below 1"),
+            (
+                train.backbone_share > 0.0 && train.backbone_share <= 1.0,
+                "train.backbone_share",
+                "above 0, at most 1",
+            ),
+            (
+                train.backbone_share == 1.0 || model.pool_size > 0,
+                "train.backbone_share",
+                "1 where model.pool_size is 0",
+            ),
             (train.evaluate_every > 0, "train.evaluate_every", "at least 1"),
             (train.checkpoint_every > 0, "train.checkpoint_every", "at least 1"),
             (self.rank.top_genes > 0, "rank.top_genes", "at least 1"),
             (model.projection_layers > 1, "model.projection_layers", "at least 2"),
             (model.head_layers > 1, "model.head_layers", "at least 2"),
+            (model.pool_genes > 0, "model.pool_genes", "at least 1"),
             (model.pe_dim > 0 && model.pe_dim % 2 == 0, "model.pe_dim", "an even number above 0"),
             (share(self.data.minimum_coverage), "data.minimum_coverage", "from 0 to below 1"),
         ];

@@ -167,8 +167,11 @@ impl EmbeddingTable {
                 *sum += (f64::from(value) - mean).powi(2) / count;
             }
         }
-        // f32 cannot tell the values of a dimension apart below this share of their mean.
-        let constant = |mean: f64, variance: f64| variance.sqrt() <= 1e-7 * mean.abs();
+        // f32 cannot tell the values of a dimension apart below this share of their mean; and a dimension
+        // that hardly varies beside the others (MiniLM has three) is rounding, which would be blown up.
+        let largest = variance.iter().copied().fold(0.0, f64::max).sqrt();
+        let constant =
+            |mean: f64, variance: f64| variance.sqrt() <= (1e-7 * mean.abs()).max(1e-5 * largest);
         let mut table = self.clone();
         table.metadata.standardised = true;
         let rows = table.embeddings.values.chunks_exact_mut(width);

@@ -8,11 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::answer::Answer;
 use super::predictions::{PredictionFile, UNKNOWN, label};
 use super::reader::TrainedAnnotator;
-use crate::cells::{Column, CsrMatrix, MatrixName, MatrixState};
+use crate::cells::{Column, CsrMatrix, MatrixName, MatrixState, log1p_cp10k};
 use crate::genes::{Coverage, GeneMatcher, Orthologs, Species};
 use crate::io::{
     Annotations, CellBlocks, ChosenBlocks, SpooledRows, require_another, write_annotated,
 };
+use crate::rank::{GeneSpread, SpreadSums};
 use crate::{Error, Result};
 
 /// Cells that are in memory at once.
@@ -73,6 +74,7 @@ pub fn annotate<B: Backend>(
     let matched = match_genes(annotator, input, &blocks, options)?;
     let rows: Vec<Option<u32>> = matched.0.iter().map(|row| row.map(|row| row as u32)).collect();
     let names = blocks.obs().index.clone();
+    let spread = annotator.measure(&rows, || own_spread(input, layer, &rows))?;
 
     let mut tables = outputs
         .tables
@@ -80,14 +82,16 @@ pub fn annotate<B: Backend>(
         .map(|path| PredictionFile::create(path, classes))
         .collect::<Result<Vec<_>>>()?;
     let mut states = match &outputs.h5ad {
-        Some(output) => Some(SpooledRows::beside(output, annotator.hidden_size())?),
+        Some(output) => Some(SpooledRows::beside(output, annotator.features())?),
         None => None,
     };
     let bar = progress(names.len());
     let mut answers: Vec<Answer> = Vec::with_capacity(names.len());
     while let Some(block) = blocks.next_block(BLOCK)? {
         refuse_other_values(state, &block, answers.len(), input)?;
-        let read = annotator.read(&block, state, &rows, |cells| bar.inc(cells as u64))?;
+        let read = annotator.read(&block, state, &rows, spread.as_ref(), |cells| {
+            bar.inc(cells as u64);
+        })?;
         let cells = &names[answers.len()..answers.len() + read.answers.len()];
         for table in &mut tables {
             table.append(cells, &read.answers)?;
@@ -111,6 +115,16 @@ pub fn annotate<B: Backend>(
         coverage: matched.1,
         matrix: (name.to_string(), state),
     })
+}
+
+/// Read the whole file for the mean and spread of its genes.
+fn own_spread(input: &Path, layer: Option<&str>, gene_rows: &[Option<u32>]) -> Result<GeneSpread> {
+    let ChosenBlocks { mut blocks, state, .. } = CellBlocks::choose(input, layer)?;
+    let mut sums = SpreadSums::new(gene_rows);
+    while let Some(block) = blocks.next_block(BLOCK)? {
+        sums.add(&log1p_cp10k(&block, state)?, gene_rows)?;
+    }
+    Ok(sums.finish())
 }
 
 /// What the first rows hold is taken for the file; rows that cannot be of that kind are refused.

@@ -10,7 +10,7 @@ use screader_models::trainable::Trainable;
 use super::answer::{Answer, answers};
 use crate::cells::{CsrMatrix, Dense, MatrixState, log1p_cp10k};
 use crate::embed::EmbeddingTable;
-use crate::rank::{Expression, RankedCells, rank_cells};
+use crate::rank::{Expression, GeneSpread, ReadableCells};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::evaluate::read_cells;
 use crate::{Error, Result};
@@ -40,7 +40,7 @@ pub struct TrainedAnnotator<B: Backend> {
 pub struct ReadBlock {
     /// What each cell is.
     pub answers: Vec<Answer>,
-    /// The backbone's class state of each cell, `[cells, hidden_size]`.
+    /// What the head was given of each cell, `[cells, features]`.
     pub states: Dense,
 }
 
@@ -83,47 +83,55 @@ impl<B: Backend> TrainedAnnotator<B> {
         Ok(Self { checkpoint, table, annotator, trainable })
     }
 
-    /// Width of a cell's state, the backbone's `hidden_size`.
-    pub fn hidden_size(&self) -> usize {
-        self.annotator.hidden_size()
+    /// Width of what the head is given of a cell, and `obsm` is.
+    pub fn features(&self) -> usize {
+        self.checkpoint.card.trainable.features()
     }
 
-    /// Read a block of cells. `gene_rows` holds for each column the row of the gene table.
+    /// By what cells with the genes `gene_rows` are measured for the path around the backbone, where there
+    /// is one: by the training cells, or by `own` where training knew none of their genes.
+    ///
+    /// # Errors
+    /// Those of `own`.
+    pub fn measure(
+        &self,
+        gene_rows: &[Option<u32>],
+        own: impl FnOnce() -> Result<GeneSpread>,
+    ) -> Result<Option<GeneSpread>> {
+        let Some(learned) = &self.checkpoint.statistics.spread else { return Ok(None) };
+        Ok(Some(match learned.among(gene_rows) {
+            Some(common) => common,
+            None => own()?.most_variable(self.checkpoint.config.model.pool_genes),
+        }))
+    }
+
+    /// Read a block of cells. `gene_rows` holds for each column the row of the gene table, `spread` is what
+    /// [`Self::measure`] says of them.
+    ///
+    /// # Errors
+    /// Values that cannot be ranked.
     pub fn read(
         &self,
         matrix: &CsrMatrix,
         state: MatrixState,
         gene_rows: &[Option<u32>],
+        spread: Option<&GeneSpread>,
         on_progress: impl FnMut(usize),
     ) -> Result<ReadBlock> {
-        let ranked = self.rank(matrix, state, gene_rows)?;
-        let cells: Vec<usize> = (0..ranked.n_cells()).collect();
-        let size = self.checkpoint.config.train.micro_batch_size;
-        let readout =
-            read_cells(&self.annotator, &self.trainable, &ranked, &cells, size, on_progress);
-        let classes = self.checkpoint.classes.len();
-        let logits = Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits };
-        Ok(ReadBlock {
-            answers: answers(&logits, self.checkpoint.card.calibration.as_ref())?,
-            states: Dense {
-                n_rows: cells.len(),
-                n_cols: self.hidden_size(),
-                values: readout.states,
-            },
-        })
-    }
-
-    fn rank(
-        &self,
-        matrix: &CsrMatrix,
-        state: MatrixState,
-        gene_rows: &[Option<u32>],
-    ) -> Result<RankedCells> {
         let log_normalised = log1p_cp10k(matrix, state)?;
         let raw = (state == MatrixState::Counts).then_some(matrix);
         let input = Expression { log_normalised: &log_normalised, raw };
-        let config = &self.checkpoint.config.rank;
-        rank_cells(input, gene_rows, &self.checkpoint.statistics, config)
+        let Checkpoint { config, statistics, classes, .. } = &self.checkpoint;
+        let readable = ReadableCells::new(input, gene_rows, statistics, spread, &config.rank)?;
+        let cells: Vec<usize> = (0..readable.ranked.n_cells()).collect();
+        let size = config.train.micro_batch_size;
+        let readout =
+            read_cells(&self.annotator, &self.trainable, &readable, &cells, size, on_progress);
+        let logits = Dense { n_rows: cells.len(), n_cols: classes.len(), values: readout.logits };
+        Ok(ReadBlock {
+            answers: answers(&logits, self.checkpoint.card.calibration.as_ref())?,
+            states: Dense { n_rows: cells.len(), n_cols: self.features(), values: readout.states },
+        })
     }
 }
 

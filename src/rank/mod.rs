@@ -3,17 +3,24 @@
 //! The path is short: [`GeneStatistics::fit`] looks at the training cells once, [`rank_cells`] turns
 //! any cells into [`RankedCells`]. How an embedding, its rank and its value become one vector is the
 //! network's business ([`screader_models::reader::Combine`]); the sinusoids for it come from
-//! [`positional_encoding`].
+//! [`positional_encoding`]. Beside the sequence, [`MeasuredCells`] hold what the path around the backbone
+//! reads; [`ReadableCells`] are both. [`GeneWeights`] are what genes say by themselves, without text.
 
 mod config;
 mod gene_map;
+mod gene_weights;
 mod hvg;
+mod measured;
 mod positions;
 mod ranked;
+mod readable;
 mod statistics;
 
 pub use config::{NoMedian, RankConfig, Select, ValueScale};
+pub use gene_weights::GeneWeights;
 pub use hvg::{HighlyVariableGenes, highly_variable_genes};
+pub use measured::{GeneSpread, MeasuredCells, SpreadSums};
 pub use positions::positional_encoding;
 pub use ranked::{Expression, RankedCells, rank_cells};
+pub use readable::ReadableCells;
 pub use statistics::{GeneMedians, GeneStatistics};

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{NoMedian, RankConfig, Select};
 use super::gene_map::{Addition, GeneMap, refuse_entry};
+use super::gene_weights::GeneWeights;
 use super::hvg::select_highly_variable;
+use super::measured::GeneSpread;
 use crate::Result;
 use crate::cells::CsrMatrix;
 
@@ -24,6 +26,12 @@ pub struct GeneStatistics {
     pub medians: GeneMedians,
     /// Rows of the embedding table that are highly variable, rising; only with `select = "hvg"`.
     pub highly_variable: Option<Vec<u32>>,
+    /// Mean and spread of the genes that the path around the backbone reads, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<GeneSpread>,
+    /// What those genes say by themselves, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<GeneWeights>,
 }
 
 impl GeneMedians {
@@ -100,7 +108,7 @@ impl GeneStatistics {
             }
             Select::MedianRank | Select::RawRank => None,
         };
-        Ok(Self { medians, highly_variable })
+        Ok(Self { medians, highly_variable, spread: None, weights: None })
     }
 }
 

@@ -1,12 +1,12 @@
 //! Which cells each optimiser step sees. Every choice is a function of the seed and the step, so a
 //! resumed run needs no memory of the ones before.
 
-use rand::seq::SliceRandom;
+use rand::seq::{SliceRandom, index};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use screader_models::reader::PackedCells;
+use screader_models::reader::{MeasuredGenes, PackedCells};
 
-use crate::rank::RankedCells;
+use crate::rank::{RankedCells, ReadableCells};
 
 /// Endless batches over `cells`: pass after pass, each in an order of its own.
 #[derive(Debug, Clone)]
@@ -44,51 +44,106 @@ impl Batches {
     }
 }
 
-/// Split a batch into micro-batches of cells of like length, so that few pads are computed.
-pub fn micro_batches(batch: &[usize], ranked: &RankedCells, size: usize) -> Vec<Vec<usize>> {
-    let mut batch = batch.to_vec();
-    batch.sort_by_key(|&cell| (ranked.cell(cell).0.len(), cell));
-    batch.chunks(size).map(<[usize]>::to_vec).collect()
+/// Cells of a batch that go through the network at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MicroBatch {
+    /// The cells.
+    pub cells: Vec<usize>,
+    /// How many of them, from the first, the backbone reads.
+    pub read: usize,
 }
 
-/// Pack `cells` for the network.
-pub fn pack(cells: &[usize], ranked: &RankedCells) -> PackedCells {
+/// Split a batch, of which the backbone reads the first `read` cells, into micro-batches of cells of like
+/// length, so that few pads are computed; each with its part of what is read.
+pub fn micro_batches(
+    batch: &[usize],
+    read: usize,
+    ranked: &RankedCells,
+    size: usize,
+) -> Vec<MicroBatch> {
+    let count = batch.len().div_ceil(size).max(1);
+    let (first, rest) = batch.split_at(read.min(batch.len()));
+    let mut first = first.to_vec();
+    first.sort_by_key(|&cell| (ranked.cell(cell).0.len(), cell));
+    let part = |cells: &[usize], number: usize| {
+        cells[cells.len() * number / count..cells.len() * (number + 1) / count].to_vec()
+    };
+    let micro_batch = |number: usize| {
+        let read = part(&first, number);
+        MicroBatch { read: read.len(), cells: [read, part(rest, number)].concat() }
+    };
+    (0..count).map(micro_batch).filter(|batch| !batch.cells.is_empty()).collect()
+}
+
+/// Pack `cells` for the network, all measured genes with them.
+pub fn pack(cells: &[usize], readable: &ReadableCells) -> PackedCells {
+    let columns: Vec<usize> = (0..readable.measured.genes.len()).collect();
     let mut packed = PackedCells::default();
     for &cell in cells {
-        let (genes, values) = ranked.cell(cell);
+        let (genes, values) = readable.ranked.cell(cell);
         packed.genes.extend_from_slice(genes);
         packed.values.extend_from_slice(values);
         packed.lengths.push(genes.len());
     }
+    packed.measured = measured(cells, &columns, readable);
     packed
 }
 
-/// Pack `cells` and leave out each gene with probability `dropout`; what is dropped depends on seed,
-/// step and cell alone.
-pub fn pack_with_dropout(
+/// What a step of training sees of its cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight {
+    /// Share of each cell's ranked genes that is dropped.
+    pub gene_dropout: f64,
+    /// Measured genes of the step; 0 for all.
+    pub genes_per_step: usize,
+    /// Seed of both.
+    pub seed: u64,
+    /// The step.
+    pub step: usize,
+}
+
+/// Pack `cells` as a step sees them; the backbone reads the first `read` of them. What it does not see depends on seed and step alone, and for ranked
+/// genes on the cell: micro-batches of a step see the same measured genes.
+pub fn pack_in_sight(
     cells: &[usize],
-    ranked: &RankedCells,
-    dropout: f64,
-    seed: u64,
-    step: usize,
+    read: usize,
+    readable: &ReadableCells,
+    sight: Sight,
 ) -> PackedCells {
-    if dropout == 0.0 {
-        return pack(cells, ranked);
-    }
+    let Sight { gene_dropout, seed, step, .. } = sight;
     let mut packed = PackedCells::default();
-    for &cell in cells {
+    for &cell in &cells[..read] {
         let mut rng = stream(seed ^ 0x6472_6f70, ((step as u64) << 32) | cell as u64);
-        let (genes, values) = ranked.cell(cell);
+        let (genes, values) = readable.ranked.cell(cell);
         let before = packed.genes.len();
         for (&gene, &value) in genes.iter().zip(values) {
-            if !rng.random_bool(dropout) {
+            if gene_dropout == 0.0 || !rng.random_bool(gene_dropout) {
                 packed.genes.push(gene);
                 packed.values.push(value);
             }
         }
         packed.lengths.push(packed.genes.len() - before);
     }
+    let count = readable.measured.genes.len();
+    let columns = match sight.genes_per_step {
+        0 => (0..count).collect(),
+        some => {
+            let mut rng = stream(seed ^ 0x6765_6e65, step as u64);
+            let mut columns = index::sample(&mut rng, count, some.min(count)).into_vec();
+            columns.sort_unstable();
+            columns
+        }
+    };
+    packed.measured = measured(cells, &columns, readable);
     packed
+}
+
+fn measured(cells: &[usize], columns: &[usize], readable: &ReadableCells) -> MeasuredGenes {
+    let measured = &readable.measured;
+    MeasuredGenes {
+        genes: columns.iter().map(|&column| measured.genes[column]).collect(),
+        values: measured.values(cells, columns),
+    }
 }
 
 fn stream(seed: u64, number: u64) -> ChaCha8Rng {
@@ -100,6 +155,31 @@ fn stream(seed: u64, number: u64) -> ChaCha8Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn micro_batches_part_a_batch_and_what_is_read_of_it() {
+        let ranked = RankedCells {
+            indptr: (0..=20).map(|cell| cell * (cell + 1) / 2).collect(),
+            genes: vec![0; 210],
+            values: vec![0.0; 210],
+        };
+        let batch: Vec<usize> = (0..20).rev().collect();
+        for (read, size) in [(20, 6), (5, 6), (5, 64), (1, 1), (0, 8)] {
+            let parts = micro_batches(&batch, read, &ranked, size);
+            assert!(parts.iter().all(|part| part.cells.len() <= size.max(1)));
+            let mut cells: Vec<usize> = parts.iter().flat_map(|part| part.cells.clone()).collect();
+            cells.sort_unstable();
+            assert_eq!(cells, (0..20).collect::<Vec<_>>());
+            let first: Vec<usize> =
+                parts.iter().flat_map(|part| part.cells[..part.read].to_vec()).collect();
+            assert!(first.is_sorted_by_key(|&cell| ranked.cell(cell).0.len()), "like lengths");
+            let mut first = first;
+            first.sort_unstable();
+            let mut expected = batch[..read].to_vec();
+            expected.sort_unstable();
+            assert_eq!(first, expected);
+        }
+    }
 
     #[test]
     fn a_pass_sees_every_cell_once_and_any_step_can_be_asked_for() {

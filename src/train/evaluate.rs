@@ -8,7 +8,7 @@ use super::batches::pack;
 use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
-use crate::rank::RankedCells;
+use crate::rank::ReadableCells;
 use crate::score::Confusion;
 
 /// How well some labelled cells are read.
@@ -30,23 +30,38 @@ pub struct Evaluation {
 pub fn read_cells<B: Backend>(
     annotator: &Annotator<B>,
     trainable: &Trainable<B>,
-    ranked: &RankedCells,
+    readable: &ReadableCells,
     cells: &[usize],
     micro_batch_size: usize,
     mut on_progress: impl FnMut(usize),
 ) -> Readout {
     // Sorting by length needs the way back: the place of each cell in the answer.
     let mut places: Vec<usize> = (0..cells.len()).collect();
-    places.sort_by_key(|&place| (ranked.cell(cells[place]).0.len(), place));
+    places.sort_by_key(|&place| (readable.ranked.cell(cells[place]).0.len(), place));
+    let pooled = annotator.pooled_genes(trainable, &readable.measured.genes);
     let mut readout = Readout::default();
     for places in places.chunks(micro_batch_size) {
         let chunk: Vec<usize> = places.iter().map(|&place| cells[place]).collect();
-        let part = annotator.read(trainable, &pack(&chunk, ranked));
+        let part = annotator.read(trainable, &pack(&chunk, readable), pooled.as_ref());
         scatter(&part.states, places, cells.len(), &mut readout.states);
         scatter(&part.logits, places, cells.len(), &mut readout.logits);
         on_progress(chunk.len());
     }
+    if let Some(by_genes) = &readable.by_genes {
+        add_log_probabilities(&mut readout.logits, by_genes, cells);
+    }
     readout
+}
+
+/// Let what the genes say by themselves have its say: both are taken as independent witnesses, so that their
+/// log-probabilities add up.
+fn add_log_probabilities(logits: &mut [f32], by_genes: &Dense, cells: &[usize]) {
+    let classes = by_genes.n_cols;
+    for (row, &cell) in logits.chunks_exact_mut(classes.max(1)).zip(cells) {
+        let norm = log_sum_exp(row) as f32;
+        let said = &by_genes.values[cell * classes..(cell + 1) * classes];
+        row.iter_mut().zip(said).for_each(|(logit, said)| *logit += said - norm);
+    }
 }
 
 fn scatter(rows: &[f32], places: &[usize], cells: usize, into: &mut Vec<f32>) {
@@ -65,7 +80,7 @@ pub fn evaluate<B: Backend>(
     cells: &[usize],
     micro_batch_size: usize,
 ) -> Result<Evaluation> {
-    let readout = read_cells(annotator, trainable, &task.ranked, cells, micro_batch_size, |_| {});
+    let readout = read_cells(annotator, trainable, &task.readable, cells, micro_batch_size, |_| {});
     let classes = task.classes.len();
     let truth: Vec<usize> = cells.iter().map(|&cell| task.labels[cell]).collect();
     let predicted = argmax(&readout.logits, classes);

@@ -7,10 +7,11 @@ use std::time::Instant;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::backend::AutodiffBackend;
 use screader_models::adamw::{AdamWConfig, global_norm};
-use screader_models::annotator::{Annotator, for_reading};
-use screader_models::trainable::{NamedParameter, Trainable, read_parameters};
+use screader_models::annotator::{Annotator, MicroStep, for_reading};
+use screader_models::is_processor;
+use screader_models::trainable::{NamedParameter, Trainable, on_own_tape, read_parameters};
 
-use super::batches::{Batches, micro_batches, pack_with_dropout};
+use super::batches::{Batches, MicroBatch, Sight, micro_batches, pack_in_sight};
 use super::checkpoint::{Card, Checkpoint, Progress};
 use super::evaluate::{Evaluation, evaluate};
 use super::journal::Journal;
@@ -31,6 +32,8 @@ pub struct Run<'a, A: AutodiffBackend> {
     pub card: Card,
     /// Folder of the run: `best/`, `last/`, `metrics.jsonl`.
     pub folder: &'a Path,
+    /// Whether to say nothing on the terminal, where somebody else tells how far it is.
+    pub quiet: bool,
 }
 
 impl<A: AutodiffBackend> Run<'_, A> {
@@ -58,7 +61,7 @@ impl<A: AutodiffBackend> Run<'_, A> {
             }
         };
         let mut batches = Batches::new(split.train.clone(), train.batch_size, train.seed);
-        let mut journal = Journal::open(self.folder, progress.step, total)?;
+        let mut journal = Journal::open(self.folder, progress.step, total, self.quiet)?;
         let best = self.folder.join("best");
 
         while progress.step < total && !progress.finished {
@@ -117,14 +120,27 @@ impl<A: AutodiffBackend> Run<'_, A> {
             ClassWeights::Balanced => self.task.balanced_weights[self.task.labels[cell]],
         };
         let whole: f32 = batch.iter().map(|&cell| weight(cell)).sum();
-        let mut gradients = GradientsAccumulator::new();
-        let mut loss = 0.0;
-        for cells in micro_batches(batch, &self.task.ranked, train.micro_batch_size) {
-            let packed =
-                pack_with_dropout(&cells, &self.task.ranked, train.gene_dropout, train.seed, step);
+        let sight = Sight {
+            gene_dropout: train.gene_dropout,
+            genes_per_step: train.genes_per_step,
+            seed: train.seed,
+            step,
+        };
+        let micro_step = |trainable: &Trainable<A>, batch: &MicroBatch| {
+            let MicroBatch { cells, read } = batch;
+            let packed = pack_in_sight(cells, *read, &self.task.readable, sight);
             let targets: Vec<usize> = cells.iter().map(|&cell| self.task.labels[cell]).collect();
             let weights: Vec<f32> = cells.iter().map(|&cell| weight(cell) / whole).collect();
-            let micro = self.annotator.gradients(trainable, &packed, &targets, &weights);
+            self.annotator.gradients(trainable, &packed, &targets, &weights)
+        };
+        // Batches come in a random order, so the first cells are any.
+        let read = (train.backbone_share * batch.len() as f64).ceil() as usize;
+        let micro_batches =
+            micro_batches(batch, read, &self.task.readable.ranked, train.micro_batch_size);
+        // Summed in the order of the micro-batches, however many ran side by side.
+        let mut gradients = GradientsAccumulator::new();
+        let mut loss = 0.0;
+        for micro in side_by_side(trainable, &micro_batches, micro_step) {
             gradients.accumulate(trainable, micro.gradients);
             loss += micro.loss;
         }
@@ -170,6 +186,47 @@ impl<A: AutodiffBackend> Run<'_, A> {
             progress: progress.clone(),
         }
     }
+}
+
+/// Take the micro-steps of one batch: on the processor side by side, since much of each runs on one core;
+/// on a GPU one after the other, since each fills its memory. The answers come in the order of `batches`.
+///
+/// The threads are no workers of rayon's pool. A worker that waits for its share of a product takes up other
+/// work meanwhile; were that another micro-step, it would wait for autodiff's lock, which it holds itself.
+fn side_by_side<A: AutodiffBackend>(
+    trainable: &Trainable<A>,
+    batches: &[MicroBatch],
+    micro_step: impl Fn(&Trainable<A>, &MicroBatch) -> MicroStep + Sync,
+) -> Vec<MicroStep> {
+    let threads = match is_processor::<A::InnerBackend>() {
+        true => rayon::current_num_threads().min(batches.len()),
+        false => 1,
+    };
+    if threads < 2 {
+        return batches.iter().map(|batch| micro_step(trainable, batch)).collect();
+    }
+    let share = |thread: usize| {
+        // A tape of its own: tapes that share a parameter share a lock.
+        let own = on_own_tape(trainable);
+        let micro_step = &micro_step;
+        move || -> Vec<MicroStep> {
+            batches
+                .iter()
+                .skip(thread)
+                .step_by(threads)
+                .map(|cells| micro_step(&own, cells))
+                .collect()
+        }
+    };
+    let shares: Vec<Vec<MicroStep>> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(share(thread))).collect();
+        let finished = running.into_iter().map(|thread| thread.join());
+        finished
+            .map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+    (0..batches.len()).filter_map(|batch| shares[batch % threads].next()).collect()
 }
 
 impl Progress {

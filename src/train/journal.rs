@@ -17,6 +17,7 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     bar: ProgressBar,
+    quiet: bool,
     cells: usize,
     time: Duration,
     validation: String,
@@ -24,7 +25,8 @@ pub struct Journal {
 
 impl Journal {
     /// Open `folder/metrics.jsonl`, keeping the lines up to and including `step`.
-    pub fn open(folder: &Path, step: usize, total: usize) -> Result<Self> {
+    /// A quiet one says nothing on the terminal.
+    pub fn open(folder: &Path, step: usize, total: usize, quiet: bool) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
         if step == 0 {
             fs::write(&path, "").map_err(Error::io(&path, "write"))?;
@@ -32,14 +34,17 @@ impl Journal {
             keep_until(&path, step)?;
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
-        let bar = ProgressBar::new(total as u64).with_position(step as u64);
+        let bar = match quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(total as u64).with_position(step as u64),
+        };
         bar.set_style(
             ProgressStyle::with_template("training {bar:24} {pos}/{len} {msg} · {eta} left")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         bar.reset_eta();
         let validation = String::new();
-        Ok(Self { path, file, bar, cells: 0, time: Duration::ZERO, validation })
+        Ok(Self { path, file, bar, quiet, cells: 0, time: Duration::ZERO, validation })
     }
 
     /// Record one optimiser step.
@@ -70,7 +75,7 @@ impl Journal {
         let mark = if improved { "best " } else { "" };
         let macro_f1 = evaluation.macro_f1;
         self.validation = format!(" · {mark}validation F1 {macro_f1:.3}");
-        if self.bar.is_hidden() {
+        if self.bar.is_hidden() && !self.quiet {
             eprintln!(
                 "step {step}: validation loss {:.3}, accuracy {:.3}, macro-F1 {macro_f1:.3} {mark}",
                 evaluation.loss, evaluation.accuracy
@@ -89,7 +94,7 @@ impl Journal {
     pub fn close(self, progress: &Progress) {
         self.bar.finish_and_clear();
         let speed = self.cells as f64 / self.time.as_secs_f64().max(1e-9);
-        if self.cells > 0 {
+        if self.cells > 0 && !self.quiet {
             eprintln!(
                 "trained {} steps in {:.0} s ({speed:.0} cells/s), best at step {}",
                 progress.step,

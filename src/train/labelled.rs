@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cells::{Cells, Column, CsrMatrix, Frame, MatrixName, MatrixState, choose, log1p_cp10k};
 use crate::config::Config;
 use crate::embed::EmbeddingTable;
-use crate::genes::{Coverage, GeneMatcher};
+use crate::genes::{Coverage, GeneMatch, GeneMatcher};
 use crate::{Error, Result};
 
 /// The cells of one file that have a label.
@@ -52,10 +52,24 @@ impl Labelled {
         table: &EmbeddingTable,
         config: &Config,
     ) -> Result<Self> {
+        let matcher = GeneMatcher::new(&table.genes);
+        Self::read_through(cells, place, config, |var| matcher.match_frame(var).genes)
+    }
+
+    /// Take the labelled cells of a file and find their genes by `find`.
+    ///
+    /// # Errors
+    /// As [`Labelled::read`].
+    pub fn read_through(
+        cells: &Cells,
+        place: &str,
+        config: &Config,
+        find: impl FnOnce(&Frame) -> GeneMatch,
+    ) -> Result<Self> {
         let labels = read_labels(cells, place, config)?;
         let layer = Some(config.data.layer.as_str()).filter(|layer| !layer.is_empty());
         let chosen = choose(cells, layer)?;
-        let matched = GeneMatcher::new(&table.genes).match_frame(chosen.var).genes;
+        let matched = find(chosen.var);
         matched.coverage.require(config.data.minimum_coverage, place)?;
         let matrix = chosen.matrix.select_rows(&labels.rows);
         let group = config.split.group.as_deref();

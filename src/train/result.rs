@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::labelled::Labelled;
 use super::task::Task;
 use crate::backbone::Backbone;
-use crate::baselines::{GenePtConfig, genept_w, knn_predict, majority_class};
+use crate::baselines::{GenePtConfig, KnnConfig, Metric, genept_w, knn, majority};
 use crate::cells::Dense;
 use crate::embed::EmbeddingTable;
 use crate::score::{Confusion, Scores};
@@ -33,6 +33,7 @@ impl Comparison {
         task: &Task,
         labelled: &Labelled,
         table: &EmbeddingTable,
+        config: &GenePtConfig,
         backbone: &Backbone,
         predicted: &[usize],
     ) -> Result<Self> {
@@ -43,14 +44,14 @@ impl Comparison {
         let scores = |predicted: &[usize]| -> Result<Scores> {
             Confusion::new(&truth, predicted, classes)?.scores(&task.classes)
         };
-        let config = GenePtConfig::default();
         let embed = |cells: &[usize]| -> Result<Dense> {
             let expression = labelled.expression.select_rows(cells);
-            genept_w(&expression, &labelled.gene_rows, &table.embeddings, &config)
+            genept_w(&expression, &labelled.gene_rows, &table.embeddings, config)
         };
         let neighbours = config.neighbours.min(train.len());
-        let genept = knn_predict(&embed(train)?, &known, &embed(test)?, neighbours, classes)?;
-        let majority = vec![majority_class(&known).unwrap_or(0); test.len()];
+        let near = KnnConfig { neighbours, metric: Metric::Cosine };
+        let genept = knn(&embed(train)?, &known, &embed(test)?, classes, &near)?;
+        let majority = majority(&known, classes, test.len())?;
         let (name, is_control) = match backbone {
             Backbone::Folder { .. } => ("screader", false),
             Backbone::Random { .. } => ("screader (random LLaMA)", true),
@@ -60,8 +61,8 @@ impl Comparison {
             cells: test.len(),
             methods: vec![
                 (name.to_string(), scores(predicted)?),
-                (format!("GenePT-w, {neighbours}-NN"), scores(&genept)?),
-                ("majority guess".to_string(), scores(&majority)?),
+                (format!("GenePT-w, {neighbours}-NN"), scores(&genept.classes)?),
+                ("majority guess".to_string(), scores(&majority.classes)?),
             ],
             note: is_control.then(|| backbone.describe()),
         })

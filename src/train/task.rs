@@ -3,7 +3,7 @@
 use super::labelled::Labelled;
 use crate::cells::MatrixState;
 use crate::config::Config;
-use crate::rank::{Expression, GeneStatistics, RankedCells, rank_cells};
+use crate::rank::{Expression, GeneStatistics, ReadableCells};
 use crate::train::splits::{Split, split};
 use crate::{Error, Result};
 
@@ -20,8 +20,8 @@ pub struct Task {
     pub balanced_weights: Vec<f32>,
     /// Which cells train, validate and test.
     pub split: Split,
-    /// Ranked genes of each cell.
-    pub ranked: RankedCells,
+    /// The cells as the network reads them.
+    pub readable: ReadableCells,
     /// What ranking remembers of the training cells.
     pub statistics: GeneStatistics,
 }
@@ -34,18 +34,21 @@ impl Task {
     pub fn prepare(labelled: &Labelled, table_rows: usize, config: &Config) -> Result<Self> {
         let split = held_out(config, labelled)?;
         let training = labelled.expression.select_rows(&split.train);
-        let statistics =
-            GeneStatistics::fit(&training, &labelled.gene_rows, table_rows, &config.rank)?;
+        let labels: Vec<usize> = split.train.iter().map(|&cell| labelled.labels[cell]).collect();
+        let (rows, n_classes) = (&labelled.gene_rows, labelled.classes.len());
+        let statistics = config.measure(&training, rows, table_rows, &labels, n_classes)?;
         let raw = (labelled.state == MatrixState::Counts).then_some(&labelled.matrix);
         let input = Expression { log_normalised: &labelled.expression, raw };
-        let ranked = rank_cells(input, &labelled.gene_rows, &statistics, &config.rank)?;
+        let measure = statistics.spread.as_ref();
+        let readable =
+            ReadableCells::new(input, &labelled.gene_rows, &statistics, measure, &config.rank)?;
         Ok(Self {
             names: labelled.names.clone(),
             balanced_weights: balanced(&labelled.labels, labelled.classes.len(), &split.train),
             classes: labelled.classes.clone(),
             labels: labelled.labels.clone(),
             split,
-            ranked,
+            readable,
             statistics,
         })
     }
