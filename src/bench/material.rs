@@ -1,5 +1,7 @@
 //! What a comparison is made on: labelled cells, what is known of their genes, and the network to judge.
 
+use sha2::{Digest, Sha256};
+
 use crate::backbone::Backbone;
 use crate::cells::{CsrMatrix, MatrixState, log1p_cp10k};
 use crate::config::Config;
@@ -27,6 +29,22 @@ pub struct Target {
     pub cells: Labelled,
     /// Each way: what it is called, and the row of the gene table of each gene.
     pub ways: Vec<(String, Vec<Option<u32>>)>,
+}
+
+impl Material {
+    /// A hash of cells, labels and gene embeddings.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for labelled in [Some(&self.source), self.target.as_ref().map(|target| &target.cells)] {
+            let Some(labelled) = labelled else { continue };
+            hash.update(labelled.names.join("\n"));
+            hash.update(labelled.classes.join("\n"));
+            hash.update(format!("{:?} {:?}", labelled.labels, labelled.matrix_name));
+            labelled.matrix.indices.iter().for_each(|column| hash.update(column.to_le_bytes()));
+            labelled.matrix.data.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        }
+        format!("{:x} {}", hash.finalize(), self.table.fingerprint())
+    }
 }
 
 /// Some cells as a method may see them.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::summary::Role;
 use super::trial::Trial;
+use crate::baselines::Prediction;
 use crate::cells::Dense;
 use crate::whole_file::{begin, put};
 use crate::{Error, Result};
@@ -27,6 +28,16 @@ pub struct Outcome {
     pub fit_seconds: f64,
     /// Seconds of naming the test cells.
     pub read_seconds: f64,
+}
+
+impl Outcome {
+    /// Take what a method predicted; it was as sure as its class was probable.
+    pub fn of(said: Prediction) -> Self {
+        let Prediction { probabilities, classes } = said;
+        let rows = probabilities.values.chunks_exact(probabilities.n_cols.max(1));
+        let confidence = rows.zip(&classes).map(|(row, &class)| row[class].clamp(0.0, 1.0));
+        Self { confidence: confidence.collect(), predicted: classes, ..Self::default() }
+    }
 }
 
 /// A method's reply.
@@ -71,6 +82,9 @@ pub struct Record {
     pub confidence: Vec<f32>,
     /// The method's own threshold of "unknown".
     pub unknown_below: Option<f32>,
+    /// The test cells as the method sees them, kept of the first trial, for the report's pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Vec<Vec<f32>>>,
     /// Seconds of learning.
     pub fit_seconds: f64,
     /// Seconds of naming.

@@ -67,7 +67,9 @@ impl Setting {
                  a training cell? Only what is known of genes beforehand can help."
             }
             Self::CrossSpecies => "Which type is a cell of a species that was not learned from?",
-            Self::CrossBatch => "Which type is a cell of a batch or donor that was not learned from?",
+            Self::CrossBatch => {
+                "Which type is a cell of a batch or donor that was not learned from?"
+            }
             Self::FewShot => "How much is learned from a few labelled cells of each type?",
             Self::UnseenType => {
                 "Is a cell of a type that was not learned told by its low confidence? (Scores are of the \
@@ -187,14 +189,15 @@ fn sight(genes: usize, shown: &[usize]) -> Vec<bool> {
 /// Each group is named once by what the others teach.
 fn groups<'a>(material: &'a Material, plan: &Plan) -> Result<Vec<Trial<'a>>> {
     let source = &material.source;
-    let groups = source.groups.as_ref().filter(|_| source.group_names.len() > 1).ok_or_else(|| {
-        Error::input(
-            "--setting cross-batch",
-            "a column with at least 2 batches or donors, or --test-data",
-            format!("{}", source.group_names.len()),
-            "name the column with --group-by",
-        )
-    })?;
+    let groups =
+        source.groups.as_ref().filter(|_| source.group_names.len() > 1).ok_or_else(|| {
+            Error::input(
+                "--setting cross-batch",
+                "a column with at least 2 batches or donors, or --test-data",
+                format!("{}", source.group_names.len()),
+                "name the column with --group-by",
+            )
+        })?;
     let mut trials = Vec::new();
     for (group, name) in source.group_names.iter().enumerate() {
         let (test, rest): (Vec<usize>, Vec<usize>) =
@@ -234,8 +237,7 @@ fn few_shot<'a>(material: &'a Material, plan: &Plan) -> Result<Vec<Trial<'a>>> {
                 taken
             });
             cells.sort_unstable();
-            trial.variant =
-                format!("{shots} {} a type", if shots == 1 { "cell" } else { "cells" });
+            trial.variant = format!("{shots} {} a type", if shots == 1 { "cell" } else { "cells" });
             (trial.train, trial.validation) = (cells, Vec::new());
         }
         trials.extend(folds);

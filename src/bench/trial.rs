@@ -105,6 +105,16 @@ impl<'a> Trial<'a> {
         self.classes.iter().map(|&class| self.source.classes[class].clone()).collect()
     }
 
+    /// Row of the gene table of each gene of `source` in sight.
+    pub fn source_rows_in_sight(&self) -> Vec<Option<u32>> {
+        in_sight(&self.source.gene_rows, self.source_sight.as_deref())
+    }
+
+    /// Row of the gene table of each gene of `target` in sight.
+    pub fn target_rows_in_sight(&self) -> Vec<Option<u32>> {
+        in_sight(self.target_rows, self.target_sight.as_deref())
+    }
+
     /// What is in sight of rows of `source`.
     ///
     /// # Errors
@@ -132,7 +142,8 @@ impl<'a> Trial<'a> {
             .filter(|&gene| shown(&self.source_sight, gene))
             .collect();
         let own = self.columns_in_target();
-        let common = |column: &&usize| own[**column].is_some_and(|at| shown(&self.target_sight, at));
+        let common =
+            |column: &&usize| own[**column].is_some_and(|at| shown(&self.target_sight, at));
         if columns.iter().find(common).is_none() {
             return Ok(None);
         }
@@ -162,6 +173,12 @@ impl<'a> Trial<'a> {
         let gene = |row: &Option<u32>| row.and_then(|row| gene_of_row[row as usize]);
         self.source.gene_rows.iter().map(gene).collect()
     }
+}
+
+fn in_sight(gene_rows: &[Option<u32>], sight: Option<&[bool]>) -> Vec<Option<u32>> {
+    let shown =
+        |(gene, row): (usize, &Option<u32>)| row.filter(|_| sight.is_none_or(|sight| sight[gene]));
+    gene_rows.iter().enumerate().map(shown).collect()
 }
 
 /// The class among those of `source` of each test cell: the type of the same name, whatever its case.

@@ -1,5 +1,6 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
+mod bench;
 mod config;
 mod convert;
 mod doctor;
@@ -26,6 +27,7 @@ pub struct Cli {
 enum Verb {
     Train(train::TrainArgs),
     Infer(infer::InferArgs),
+    Bench(Box<bench::BenchArgs>),
     Embed(embed::EmbedArgs),
     Genes(genes::GenesArgs),
     Fetch(fetch::FetchArgs),
@@ -40,6 +42,7 @@ impl Cli {
         match self.verb {
             Verb::Train(args) => args.run(),
             Verb::Infer(args) => args.run(),
+            Verb::Bench(args) => args.run(),
             Verb::Embed(args) => args.run(),
             Verb::Genes(args) => args.run(),
             Verb::Fetch(args) => args.run(),

@@ -1,0 +1,234 @@
+//! `screader bench`: every method on the same cells, and a report that can be mailed.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::settings::SettingArgs;
+use crate::backbone::Backbone;
+use crate::bench::material::{Material, Target};
+use crate::bench::method;
+use crate::bench::run::Bench;
+use crate::bench::setting::{Plan, Setting};
+use crate::bench::{overview, table};
+use crate::config::{Config, Preset};
+use crate::demo;
+use crate::embed::EmbeddingTable;
+use crate::genes::{GeneMatch, GeneMatcher, Orthologs, Species};
+use crate::io::{self, ReadOptions};
+use crate::train::labelled::Labelled;
+use crate::{Error, Result, report};
+
+/// Compare screader with its controls and with what else there is, on the same splits.
+///
+/// Does the language model help? Every method learns from the same cells and names the same held-out
+/// ones; a report, figures and every number are written. A comparison that was stopped goes on where it
+/// was, since each result is kept. Without --data the bundled demo of simulated cells is compared.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  screader bench
+  screader bench --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone checkpoints/smollm2-135m
+  screader bench --data cells.h5ad --label cell_type --group-by donor --genes mouse.safetensors \\
+      --backbone checkpoints/smollm2-135m --setting standard,disjoint-genes --methods screader,logistic-regression
+  screader bench --data mouse.h5ad --genes mouse.safetensors --backbone checkpoints/smollm2-135m \\
+      --setting cross-species --test-data human.h5ad --orthologs homologs.tsv --test-genes human.safetensors
+
+Settings: standard, disjoint-genes, cross-species, cross-batch, few-shot, unseen-type, panel.
+Controls: random-llama, shuffled-genes, no-llama. Baselines: mean-pool-mlp, genept-w-knn, genept-w-linear,
+genept-s-knn, genept-s-linear, logistic-regression, knn-pca, mlp, majority.")]
+pub(super) struct BenchArgs {
+    /// Labelled cells: h5ad, 10x HDF5 or folder, loom, csv.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Column of obs with the cell types.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Column of obs (donor, batch) that must not stand on both sides of a split.
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
+    /// Gene embedding table, as `screader embed` writes it.
+    #[arg(long, value_name = "FILE")]
+    genes: Option<PathBuf>,
+    /// Folder of the frozen LLaMA to judge, or "random" or "none".
+    #[arg(long, value_name = "DIR")]
+    backbone: Option<PathBuf>,
+    /// What is held back from the methods; several are separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "standard")]
+    setting: Vec<Setting>,
+    /// Methods, separated by commas; all but screader's other rank encodings unless said.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    methods: Vec<String>,
+    /// Folds of the cells.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    folds: usize,
+    /// Seed of folds, halves, picks and networks.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Cells a type, in few-shot.
+    #[arg(long, value_name = "NS", value_delimiter = ',', default_value = "1,2,5,10,20")]
+    shots: Vec<usize>,
+    /// Genes of the panel, in panel.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    panel_genes: usize,
+    /// Labelled cells of another species or batch, to be named in cross-species and cross-batch.
+    #[arg(long, value_name = "FILE")]
+    test_data: Option<PathBuf>,
+    /// Their column of cell types, if it has another name.
+    #[arg(long, value_name = "COLUMN", requires = "test_data")]
+    test_label: Option<String>,
+    /// Gene embedding table of their species, made by the same model: find their genes by their own text.
+    #[arg(long, value_name = "FILE", requires = "test_data")]
+    test_genes: Option<PathBuf>,
+    /// Table of human and mouse orthologs: find their genes through it.
+    #[arg(long, value_name = "FILE", requires = "test_data")]
+    orthologs: Option<PathBuf>,
+    /// Folder of results and report.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the whole summary as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+impl BenchArgs {
+    /// Run the verb.
+    pub(super) fn run(self) -> Result<()> {
+        let methods = method::named(&self.methods)?;
+        let device = self.settings.device()?;
+        let material = self.material()?;
+        let plan = Plan {
+            folds: self.folds,
+            seed: self.seed,
+            shots: self.shots.clone(),
+            panel_genes: self.panel_genes,
+        };
+        let folder = self.folder();
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
+        let settings = self.setting.clone();
+        let bench = Bench { material: &material, settings, plan, methods, device, folder };
+        overview::announce(&bench, &self.place());
+        let findings = bench.run()?;
+        let summary = overview::summary(&bench, findings, &self.place())?;
+        report::write(&summary, &bench.folder)?;
+        match self.json {
+            true => println!("{}", overview::json(&summary)?),
+            false => print!("{}", table::Table(&summary)),
+        }
+        eprintln!("report    {}", bench.folder.join("report.html").display());
+        Ok(())
+    }
+
+    fn folder(&self) -> PathBuf {
+        let name = match (&self.out, &self.data) {
+            (Some(out), _) => return out.clone(),
+            (None, Some(data)) => data.file_stem().unwrap_or_default().to_os_string(),
+            (None, None) => "demo".into(),
+        };
+        Path::new("screader-bench").join(name)
+    }
+
+    /// Name the cells in errors and in the report.
+    fn place(&self) -> String {
+        let demo = || "the demo's simulated mouse cells".to_owned();
+        self.data.as_ref().map_or_else(demo, |path| path.display().to_string())
+    }
+
+    fn config(&self) -> Result<Config> {
+        let demo = self.data.is_none().then_some(Preset::Demo);
+        let mut config = self.settings.config(demo)?;
+        config.data.label = self.label.clone().unwrap_or(config.data.label);
+        config.split.group = self.group_by.clone().or(config.split.group);
+        Ok(config)
+    }
+
+    fn material(&self) -> Result<Material> {
+        let config = self.config()?;
+        let Some(data) = &self.data else {
+            let cells = demo::simulate(Species::Mouse, self.seed)?;
+            let table = demo::embeddings(Species::Mouse)?;
+            let source = Labelled::read(&cells, &self.place(), &table, &config)?;
+            let backbone = Backbone::random(self.seed);
+            return Ok(Material { source, target: None, table, config, backbone });
+        };
+        let backbone =
+            Backbone::named(required(&self.backbone, "--backbone", BACKBONE)?, self.seed)?;
+        let table = EmbeddingTable::read(required(&self.genes, "--genes", GENES)?)?;
+        let cells = io::read(data, &ReadOptions::default())?;
+        let source = Labelled::read(&cells, &self.place(), &table, &config)?;
+        drop(cells);
+        let (target, table) = match &self.test_data {
+            None => (None, table),
+            Some(path) => {
+                let (target, table) = self.target(path, table, &config)?;
+                (Some(target), table)
+            }
+        };
+        Ok(Material { source, target, table, config, backbone })
+    }
+
+    /// The cells of the other file, and the gene table with what is appended for them.
+    fn target(
+        &self,
+        path: &Path,
+        table: EmbeddingTable,
+        config: &Config,
+    ) -> Result<(Target, EmbeddingTable)> {
+        let cells = io::read(path, &ReadOptions::default())?;
+        let mut config = config.clone();
+        config.split.group = None;
+        config.data.label = self.test_label.clone().unwrap_or(config.data.label);
+        let matcher = GeneMatcher::new(&table.genes);
+        let mut ways: Vec<(String, Box<Find>)> = Vec::new();
+        if let Some(path) = &self.orthologs {
+            let orthologs = Orthologs::read(path)?;
+            let species: Species = table.metadata.species.parse()?;
+            let find = move |var: &_| {
+                matcher.match_frame_through(var, &orthologs, species.other(), None).genes
+            };
+            ways.push(("through orthologs".to_owned(), Box::new(find)));
+        } else if self.test_genes.is_none() {
+            ways.push((String::new(), Box::new(move |var: &_| matcher.match_frame(var).genes)));
+        }
+        let mut joined = table.clone();
+        if let Some(path) = &self.test_genes {
+            let own = EmbeddingTable::read(path)?;
+            joined = table.joined(&own)?;
+            let (matcher, first) = (GeneMatcher::new(&own.genes), table.genes.len());
+            let find = move |var: &_| {
+                let mut found = matcher.match_frame(var).genes;
+                found.rows.iter_mut().flatten().for_each(|row| *row += first);
+                found
+            };
+            ways.push(("by their own genes' text".to_owned(), Box::new(find)));
+        }
+        let place = path.display().to_string();
+        let mut read = Vec::with_capacity(ways.len());
+        for (name, find) in ways {
+            read.push((name, Labelled::read_through(&cells, &place, &config, find)?));
+        }
+        let ways = read.iter().map(|(name, one)| (name.clone(), one.gene_rows.clone())).collect();
+        // There is always one way: orthologs, a table, or neither and the same species.
+        let cells = read.swap_remove(0).1;
+        Ok((Target { cells, ways }, joined))
+    }
+}
+
+/// Find the genes of a file in the gene table.
+type Find = dyn Fn(&crate::cells::Frame) -> GeneMatch;
+
+const BACKBONE: [&str; 2] = [
+    "the folder of a LLaMA, or a control: \"random\", \"none\"",
+    "fetch one with `screader fetch backbone`, or pass --backbone random",
+];
+const GENES: [&str; 2] =
+    ["a gene embedding table", "make one with `screader genes build` and `screader embed`"];
+
+fn required<'a>(
+    given: &'a Option<PathBuf>,
+    flag: &str,
+    [expected, remedy]: [&str; 2],
+) -> Result<&'a Path> {
+    given.as_deref().ok_or_else(|| Error::input(flag, expected, "nothing", remedy))
+}
