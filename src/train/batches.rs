@@ -62,17 +62,21 @@ pub fn micro_batches(
     size: usize,
 ) -> Vec<MicroBatch> {
     let count = batch.len().div_ceil(size).max(1);
-    let (first, rest) = batch.split_at(read.min(batch.len()));
+    let (first, mut rest) = batch.split_at(read.min(batch.len()));
     let mut first = first.to_vec();
     first.sort_by_key(|&cell| (ranked.cell(cell).0.len(), cell));
-    let part = |cells: &[usize], number: usize| {
-        cells[cells.len() * number / count..cells.len() * (number + 1) / count].to_vec()
-    };
-    let micro_batch = |number: usize| {
-        let read = part(&first, number);
-        MicroBatch { read: read.len(), cells: [read, part(rest, number)].concat() }
-    };
-    (0..count).map(micro_batch).filter(|batch| !batch.cells.is_empty()).collect()
+    let mut parts = Vec::with_capacity(count);
+    let mut taken = 0;
+    for number in 0..count {
+        let until = |cells: usize| cells * (number + 1) / count;
+        let size = until(batch.len()) - batch.len() * number / count;
+        // Of what is read each takes its part, and what it has no place for the next takes.
+        let read = size.min(until(first.len()) - taken);
+        let (own, others) = rest.split_at(size - read);
+        parts.push(MicroBatch { cells: [&first[taken..taken + read], own].concat(), read });
+        (taken, rest) = (taken + read, others);
+    }
+    parts
 }
 
 /// Pack `cells` for the network, all measured genes with them.
