@@ -222,19 +222,20 @@ fn novelty(records: &[&Record]) -> Option<Novelty> {
         };
         if let Some(auroc) = novelty_auroc(&new, &known) {
             let recall_at_95 = novelty_recall(&new, &known, KEPT).unwrap_or(0.0);
-            trials.push((auroc, recall_at_95, below(&new), below(&known).map(|lost| 1.0 - lost)));
+            let kept = below(&known).map(|lost| 1.0 - lost);
+            trials.push(Novelty { auroc, recall_at_95, recall: below(&new), kept });
         }
     }
     let count = trials.len() as f64;
-    let mean = |part: &dyn Fn(&(f64, f64, Option<f64>, Option<f64>)) -> Option<f64>| {
+    let mean = |part: fn(&Novelty) -> Option<f64>| {
         let values: Option<Vec<f64>> = trials.iter().map(part).collect();
         values.map(|values| values.iter().sum::<f64>() / count)
     };
     (!trials.is_empty()).then(|| Novelty {
-        auroc: mean(&|trial| Some(trial.0)).unwrap_or(0.0),
-        recall_at_95: mean(&|trial| Some(trial.1)).unwrap_or(0.0),
-        recall: mean(&|trial| trial.2),
-        kept: mean(&|trial| trial.3),
+        auroc: mean(|trial| Some(trial.auroc)).unwrap_or(0.0),
+        recall_at_95: mean(|trial| Some(trial.recall_at_95)).unwrap_or(0.0),
+        recall: mean(|trial| trial.recall),
+        kept: mean(|trial| trial.kept),
     })
 }
 
