@@ -152,6 +152,8 @@ fn what_cannot_be_compared_is_refused_in_one_line() {
         (&["--setting", "cross-batch"][..], "--group-by"),
         (&["--data", "no such file.h5ad", "--backbone", "none"][..], "--genes"),
         (&["--folds", "1"][..], "folds"),
+        (&["--setting", "few-shot", "--shots", "5,0"][..], "--shots"),
+        (&["--panel-genes", "0"][..], "--panel-genes"),
     ] {
         let output = bench(&out, more);
         let talk = String::from_utf8_lossy(&output.stderr);

@@ -44,6 +44,23 @@ pub struct Plan {
     pub panel_genes: usize,
 }
 
+impl Plan {
+    /// Check the numbers.
+    ///
+    /// # Errors
+    /// No shot at all, or a panel without a gene.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |flag, expected| Err(Error::input(flag, expected, "0", "leave the 0 out"));
+        if self.shots.contains(&0) {
+            return refuse("--shots", "at least 1 cell a type");
+        }
+        if self.panel_genes == 0 {
+            return refuse("--panel-genes", "at least 1 gene");
+        }
+        Ok(())
+    }
+}
+
 impl Setting {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

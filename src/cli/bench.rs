@@ -96,14 +96,15 @@ impl BenchArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
         let methods = method::named(&self.methods)?;
-        let device = self.settings.device()?;
-        let material = self.material()?;
         let plan = Plan {
             folds: self.folds,
             seed: self.seed,
             shots: self.shots.clone(),
             panel_genes: self.panel_genes,
         };
+        plan.validate()?;
+        let device = self.settings.device()?;
+        let material = self.material()?;
         let folder = self.folder();
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
         let settings = self.setting.clone();
