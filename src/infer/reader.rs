@@ -88,8 +88,8 @@ impl<B: Backend> TrainedAnnotator<B> {
         self.checkpoint.card.trainable.features()
     }
 
-    /// By what cells with the genes `gene_rows` are measured for the path around the backbone, where there
-    /// is one: by the training cells, or by `own` where training knew none of their genes.
+    /// By what cells with the genes `gene_rows` are measured; see
+    /// [`crate::rank::GeneStatistics::spread_of`].
     ///
     /// # Errors
     /// Those of `own`.
@@ -98,11 +98,8 @@ impl<B: Backend> TrainedAnnotator<B> {
         gene_rows: &[Option<u32>],
         own: impl FnOnce() -> Result<GeneSpread>,
     ) -> Result<Option<GeneSpread>> {
-        let Some(learned) = &self.checkpoint.statistics.spread else { return Ok(None) };
-        Ok(Some(match learned.among(gene_rows) {
-            Some(common) => common,
-            None => own()?.most_variable(self.checkpoint.config.model.pool_genes),
-        }))
+        let Checkpoint { config, statistics, .. } = &self.checkpoint;
+        statistics.spread_of(gene_rows, config.model.pool_genes, own)
     }
 
     /// Read a block of cells. `gene_rows` holds for each column the row of the gene table, `spread` is what

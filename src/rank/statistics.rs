@@ -112,6 +112,27 @@ impl GeneStatistics {
     }
 }
 
+impl GeneStatistics {
+    /// By what cells with the genes `gene_rows` are measured for the path around the backbone, where there is
+    /// one: by the training cells, or where these had none of their genes by the cells' `own` most variable
+    /// ones, at most `count`.
+    ///
+    /// # Errors
+    /// Those of `own`.
+    pub fn spread_of(
+        &self,
+        gene_rows: &[Option<u32>],
+        count: usize,
+        own: impl FnOnce() -> Result<GeneSpread>,
+    ) -> Result<Option<GeneSpread>> {
+        let Some(learned) = &self.spread else { return Ok(None) };
+        Ok(Some(match learned.among(gene_rows) {
+            Some(common) => common,
+            None => own()?.most_variable(count),
+        }))
+    }
+}
+
 /// Call `visit(table row, value)` for every expressed gene of every cell, in order of the cells.
 pub(super) fn visit_all(
     matrix: &CsrMatrix,

@@ -118,14 +118,12 @@ impl Method for Screader {
 
     fn answer(&self, trial: &Trial<'_>, context: &Context<'_>) -> Result<Reply> {
         let config = self.config(&context.material.config, trial.seed);
-        let table = match self.shuffled {
-            true => shuffled(trial.table, trial.seed),
-            false => trial.table.clone(),
-        };
+        let shuffled = self.shuffled.then(|| shuffled(trial.table, trial.seed));
+        let table = shuffled.as_ref().unwrap_or(trial.table);
         let backbone = self.backbone(&context.material.backbone, trial.seed)?;
         let (task, asked) = task(trial, &config)?;
         let (config, task, asked) = (&config, &task, &asked);
-        let fit = Fit { config, task, asked, table: &table, backbone: &backbone };
+        let fit = Fit { config, task, asked, table, backbone: &backbone };
         let outcome = on_device!(context.device, B, device => {
             fit.run::<burn::backend::Autodiff<B>>(context.folder, &device)
         })?;
@@ -192,14 +190,9 @@ fn task(trial: &Trial<'_>, config: &Config) -> Result<(Task, ReadableCells)> {
         let input = Expression { log_normalised: &seen.expression, raw: seen.counts.as_ref() };
         ReadableCells::new(input, gene_rows, &statistics, spread, &config.rank)
     };
-    let asked_by = match &statistics.spread {
-        None => None,
-        Some(learned) => Some(match learned.among(&target_rows) {
-            Some(common) => common,
-            None => GeneSpread::fit(&target.expression, &target_rows)?
-                .most_variable(config.model.pool_genes),
-        }),
-    };
+    let asked_by = statistics.spread_of(&target_rows, config.model.pool_genes, || {
+        GeneSpread::fit(&target.expression, &target_rows)
+    })?;
     let readable = read(&source, &source_rows, statistics.spread.as_ref())?;
     let asked = read(&target, &target_rows, asked_by.as_ref())?;
     let task = Task {
