@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::settings::SettingArgs;
+use super::settings::{CellsArgs, SettingArgs, no_backbone, no_gene_table};
 use crate::backbone::Backbone;
 use crate::bench::material::{Material, Target};
 use crate::bench::method;
 use crate::bench::run::Bench;
 use crate::bench::setting::{Plan, Setting};
 use crate::bench::{overview, table};
-use crate::config::{Config, Preset};
+use crate::config::Config;
 use crate::demo;
 use crate::embed::EmbeddingTable;
 use crate::genes::{GeneMatch, GeneMatcher, Orthologs, Species};
@@ -37,18 +37,8 @@ Settings: standard, disjoint-genes, cross-species, cross-batch, few-shot, unseen
 Controls: random-llama, shuffled-genes, no-llama. Baselines: mean-pool-mlp, genept-w-knn, genept-w-linear,
 genept-s-knn, genept-s-linear, logistic-regression, knn-pca, mlp, majority.")]
 pub(super) struct BenchArgs {
-    /// Labelled cells: h5ad, 10x HDF5 or folder, loom, csv.
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Column of obs with the cell types.
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
-    /// Column of obs (donor, batch) that must not stand on both sides of a split.
-    #[arg(long, value_name = "COLUMN")]
-    group_by: Option<String>,
-    /// Gene embedding table, as `screader embed` writes it.
-    #[arg(long, value_name = "FILE")]
-    genes: Option<PathBuf>,
+    #[command(flatten)]
+    cells: CellsArgs,
     /// Folder of the frozen LLaMA to judge, or "random" or "none".
     #[arg(long, value_name = "DIR")]
     backbone: Option<PathBuf>,
@@ -122,40 +112,27 @@ impl BenchArgs {
     }
 
     fn folder(&self) -> PathBuf {
-        let name = match (&self.out, &self.data) {
-            (Some(out), _) => return out.clone(),
-            (None, Some(data)) => data.file_stem().unwrap_or_default().to_os_string(),
-            (None, None) => "demo".into(),
-        };
-        Path::new("screader-bench").join(name)
+        self.cells.folder(self.out.as_deref(), "screader-bench", "demo")
     }
 
     /// Name the cells in errors and in the report.
     fn place(&self) -> String {
         let demo = || "the demo's simulated mouse cells".to_owned();
-        self.data.as_ref().map_or_else(demo, |path| path.display().to_string())
-    }
-
-    fn config(&self) -> Result<Config> {
-        let demo = self.data.is_none().then_some(Preset::Demo);
-        let mut config = self.settings.config(demo)?;
-        config.data.label = self.label.clone().unwrap_or(config.data.label);
-        config.split.group = self.group_by.clone().or(config.split.group);
-        Ok(config)
+        self.cells.data.as_ref().map_or_else(demo, |path| path.display().to_string())
     }
 
     fn material(&self) -> Result<Material> {
-        let config = self.config()?;
-        let Some(data) = &self.data else {
+        let config = self.cells.config(&self.settings)?;
+        let Some(data) = &self.cells.data else {
             let cells = demo::simulate(Species::Mouse, self.seed)?;
             let table = demo::embeddings(Species::Mouse)?;
             let source = Labelled::read(&cells, &self.place(), &table, &config)?;
             let backbone = Backbone::random(self.seed);
             return Ok(Material { source, target: None, table, config, backbone });
         };
-        let backbone =
-            Backbone::named(required(&self.backbone, "--backbone", BACKBONE)?, self.seed)?;
-        let table = EmbeddingTable::read(required(&self.genes, "--genes", GENES)?)?;
+        let backbone = self.backbone.as_deref().ok_or_else(no_backbone)?;
+        let backbone = Backbone::named(backbone, self.seed)?;
+        let table = EmbeddingTable::read(self.cells.genes.as_deref().ok_or_else(no_gene_table)?)?;
         let cells = io::read(data, &ReadOptions::default())?;
         let source = Labelled::read(&cells, &self.place(), &table, &config)?;
         drop(cells);
@@ -218,18 +195,3 @@ impl BenchArgs {
 
 /// Find the genes of a file in the gene table.
 type Find = dyn Fn(&crate::cells::Frame) -> GeneMatch;
-
-const BACKBONE: [&str; 2] = [
-    "the folder of a LLaMA, or a control: \"random\", \"none\"",
-    "fetch one with `screader fetch backbone`, or pass --backbone random",
-];
-const GENES: [&str; 2] =
-    ["a gene embedding table", "make one with `screader genes build` and `screader embed`"];
-
-fn required<'a>(
-    given: &'a Option<PathBuf>,
-    flag: &str,
-    [expected, remedy]: [&str; 2],
-) -> Result<&'a Path> {
-    given.as_deref().ok_or_else(|| Error::input(flag, expected, "nothing", remedy))
-}

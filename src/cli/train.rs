@@ -7,10 +7,10 @@ use clap::Args;
 use screader_models::annotator::Annotator;
 use screader_models::trainable::{Trainable, TrainableConfig};
 
-use super::settings::SettingArgs;
+use super::settings::{CellsArgs, SettingArgs, no_backbone, no_gene_table};
 use crate::backbone::Backbone;
 use crate::cells::Cells;
-use crate::config::{Config, Preset};
+use crate::config::Config;
 use crate::demo;
 use crate::device::{Device, on_device};
 use crate::embed::EmbeddingTable;
@@ -42,18 +42,8 @@ pub(super) struct TrainArgs {
     /// Species of the demo; with --data, what the gene table must be of.
     #[arg(long, value_enum)]
     species: Option<Species>,
-    /// Labelled cells: h5ad, 10x HDF5 or folder, loom, csv.
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Column of obs with the cell types.
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
-    /// Column of obs (donor, batch) that must not stand on both sides of a split.
-    #[arg(long, value_name = "COLUMN")]
-    group_by: Option<String>,
-    /// Gene embedding table, as `screader embed` writes it.
-    #[arg(long, value_name = "FILE")]
-    genes: Option<PathBuf>,
+    #[command(flatten)]
+    cells: CellsArgs,
     /// Folder of a frozen LLaMA; or a control: "random" for a tiny one with random weights, "none" for the
     /// mean of the projected genes.
     #[arg(long, value_name = "DIR")]
@@ -101,9 +91,9 @@ impl TrainArgs {
         let resume = self.interrupted(&folder)?;
         let config = match &resume {
             Some(checkpoint) => checkpoint.config.clone(),
-            None => self.config()?,
+            None => self.cells.config(&self.settings)?,
         };
-        let source = match (&self.data, &resume) {
+        let source = match (&self.cells.data, &resume) {
             (Some(path), _) => Source::File { path: path.clone() },
             (None, Some(checkpoint)) => checkpoint.card.data.source.clone(),
             (None, None) => Source::Demo { species: self.demo_species() },
@@ -123,21 +113,9 @@ impl TrainArgs {
         Ok(Plan { config, source, labelled, demo, table, backbone, folder, resume, device })
     }
 
-    fn config(&self) -> Result<Config> {
-        let demo = self.data.is_none().then_some(Preset::Demo);
-        let mut config = self.settings.config(demo)?;
-        config.data.label = self.label.clone().unwrap_or(config.data.label);
-        config.split.group = self.group_by.clone().or(config.split.group);
-        Ok(config)
-    }
-
     fn folder(&self) -> PathBuf {
-        let name = match (&self.out, &self.data) {
-            (Some(out), _) => return out.clone(),
-            (None, Some(data)) => data.file_stem().unwrap_or_default().to_os_string(),
-            (None, None) => format!("demo-{}", self.demo_species()).into(),
-        };
-        Path::new("screader-runs").join(name)
+        let demo = format!("demo-{}", self.demo_species());
+        self.cells.folder(self.out.as_deref(), "screader-runs", &demo)
     }
 
     fn demo_species(&self) -> Species {
@@ -145,7 +123,7 @@ impl TrainArgs {
     }
 
     fn refuse_overwriting(&self, folder: &Path) -> Result<()> {
-        let demo = self.data.is_none() && self.out.is_none();
+        let demo = self.cells.data.is_none() && self.out.is_none();
         if self.resume || self.overwrite || demo || !folder.join("metrics.jsonl").exists() {
             return Ok(());
         }
@@ -182,27 +160,15 @@ impl TrainArgs {
             (None, None) if matches!(source, Source::Demo { .. }) => {
                 Ok(Backbone::random(config.train.seed))
             }
-            (None, None) => Err(Error::input(
-                "--backbone",
-                "the folder of a LLaMA, or a control: \"random\", \"none\"",
-                "nothing",
-                "fetch one with `screader fetch backbone`, or pass --backbone random as a control",
-            )),
+            (None, None) => Err(no_backbone()),
         }
     }
 
     fn gene_table(&self, folder: &Path, resume: bool) -> Result<EmbeddingTable> {
-        let path = match (&self.genes, resume) {
+        let path = match (&self.cells.genes, resume) {
             (Some(path), _) => path.clone(),
             (None, true) => folder.join("genes.safetensors"),
-            (None, false) => {
-                return Err(Error::input(
-                    "--genes",
-                    "a gene embedding table",
-                    "nothing",
-                    "make one with `screader genes build` and `screader embed`",
-                ));
-            }
+            (None, false) => return Err(no_gene_table()),
         };
         let table = EmbeddingTable::read(&path)?;
         match self.species {
@@ -324,19 +290,12 @@ impl Plan {
 
     fn card(&self, task: &Task, trainable: TrainableConfig) -> Card {
         let split = &task.split;
-        Card {
-            screader: env!("CARGO_PKG_VERSION").to_string(),
-            species: self.table.metadata.species.clone(),
-            backbone: self.backbone.clone(),
-            gene_table: self.table.fingerprint(),
-            trainable,
-            calibration: None,
-            data: DataCard {
-                source: self.source.clone(),
-                matrix: format!("{} ({})", self.labelled.matrix_name, self.labelled.state),
-                cells: [split.train.len(), split.validation.len(), split.test.len()],
-            },
-        }
+        let data = DataCard {
+            source: self.source.clone(),
+            matrix: format!("{} ({})", self.labelled.matrix_name, self.labelled.state),
+            cells: [split.train.len(), split.validation.len(), split.test.len()],
+        };
+        Card::new(&self.table, &self.backbone, trainable, data)
     }
 
     /// Annotate the whole input with the new annotator, held-out and unlabelled cells included.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::backbone::Backbone;
 use crate::config::Config;
+use crate::embed::EmbeddingTable;
 use crate::genes::Species;
 use crate::rank::GeneStatistics;
 use crate::train::calibrate::Calibration;
@@ -55,6 +56,26 @@ pub struct Card {
     pub calibration: Option<Calibration>,
     /// The training cells' file and which of its cells were held out.
     pub data: DataCard,
+}
+
+impl Card {
+    /// Describe an annotator that is yet to be trained, and so not calibrated.
+    pub fn new(
+        table: &EmbeddingTable,
+        backbone: &Backbone,
+        trainable: TrainableConfig,
+        data: DataCard,
+    ) -> Self {
+        Self {
+            screader: env!("CARGO_PKG_VERSION").to_string(),
+            species: table.metadata.species.clone(),
+            backbone: backbone.clone(),
+            gene_table: table.fingerprint(),
+            trainable,
+            calibration: None,
+            data,
+        }
+    }
 }
 
 /// What the training cells are read from.
