@@ -22,16 +22,21 @@ pub struct Context<'a> {
     pub sentences: &'a genept::SentenceCache,
 }
 
+/// What a method is called, and what it is in the comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// Name in tables and figures.
+    pub label: &'static str,
+    /// What it is in the comparison.
+    pub role: Role,
+}
+
 /// A way to name cells.
 pub trait Method {
-    /// Name on the command line.
-    fn name(&self) -> &'static str;
-
-    /// Name in tables and figures.
-    fn label(&self) -> &'static str;
-
-    /// What it is in the comparison.
-    fn role(&self) -> Role;
+    /// What it is called.
+    fn about(&self) -> About;
 
     /// Everything but the trial that its answer depends on, as a text; other text, other answers.
     fn depends_on(&self, material: &Material) -> String;
@@ -60,13 +65,14 @@ pub fn all() -> Vec<Box<dyn Method>> {
 /// A name that is none.
 pub fn named(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
     let all = all();
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|one| one.name() != *name)) {
-        let known: Vec<&str> = all.iter().map(|method| method.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| all.iter().all(|one| one.about().name != *name))
+    {
+        let known: Vec<&str> = all.iter().map(|method| method.about().name).collect();
         return Err(Error::input("--methods", known.join(", "), unknown, "choose among these"));
     }
     let is_wanted = |method: &dyn Method| match names.is_empty() {
-        true => !screader::OTHER_ENCODINGS.contains(&method.name()),
-        false => names.iter().any(|name| name == method.name()),
+        true => !screader::OTHER_ENCODINGS.contains(&method.about().name),
+        false => names.iter().any(|name| name == method.about().name),
     };
     Ok(all.into_iter().filter(|method| is_wanted(method.as_ref())).collect())
 }

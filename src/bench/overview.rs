@@ -32,7 +32,7 @@ pub fn announce(bench: &Bench<'_>, place: &str) {
     }
     eprintln!("backbone  {}", bench.material.backbone.describe());
     let settings: Vec<&str> = bench.settings.iter().map(|setting| setting.name()).collect();
-    let methods: Vec<&str> = bench.methods.iter().map(|method| method.name()).collect();
+    let methods: Vec<&str> = bench.methods.iter().map(|method| method.about().name).collect();
     eprintln!(
         "settings  {}, {} folds, seed {}",
         settings.join(", "),

@@ -60,9 +60,10 @@ impl Bench<'_> {
         let (mut records, mut kept) = (Vec::with_capacity(trials.len()), 0);
         for (number, trial) in trials.iter().enumerate() {
             let mut of_trial = Vec::with_capacity(self.methods.len());
+            let question = format!("{data} {} {}", number == 0, trial.fingerprint());
             for method in &self.methods {
-                let key = self.key(&data, trial, method.as_ref(), number == 0);
-                let path = Record::path(&self.folder, trial, method.name());
+                let key = self.key(&question, method.as_ref());
+                let path = Record::path(&self.folder, trial, method.about().name);
                 progress.begin(trial, method.as_ref());
                 let record = match Record::current(&path, &key) {
                     Some(record) => {
@@ -90,23 +91,9 @@ impl Bench<'_> {
     }
 
     /// Everything that a record depends on.
-    fn key(&self, data: &str, trial: &Trial<'_>, method: &dyn Method, embeds: bool) -> String {
-        let genes = trial.target_rows;
-        fingerprint(&format!(
-            "{} {data} {embeds} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {}",
-            env!("CARGO_PKG_VERSION"),
-            trial.setting.name(),
-            trial.variant,
-            trial.name,
-            trial.seed,
-            trial.train,
-            trial.validation,
-            trial.test,
-            trial.source_sight,
-            trial.target_sight,
-            genes,
-            method.depends_on(self.material),
-        ))
+    fn key(&self, question: &str, method: &dyn Method) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        fingerprint(&format!("{version} {question} {}", method.depends_on(self.material)))
     }
 
     fn ask(
@@ -117,7 +104,8 @@ impl Bench<'_> {
         embeds: bool,
         sentences: &SentenceCache,
     ) -> Result<Record> {
-        let name = [trial.setting.name(), &trial.variant, &trial.name, method.name()].join(" ");
+        let about = method.about();
+        let name = [trial.setting.name(), &trial.variant, &trial.name, about.name].join(" ");
         let folder = self.folder.join("unfinished").join(file_name(&name));
         let context =
             Context { material: self.material, device: self.device, folder: &folder, sentences };
@@ -138,9 +126,9 @@ impl Bench<'_> {
             setting: trial.setting.name().to_owned(),
             variant: trial.variant.clone(),
             trial: trial.name.clone(),
-            method: method.name().to_owned(),
-            label: method.label().to_owned(),
-            role: method.role(),
+            method: about.name.to_owned(),
+            label: about.label.to_owned(),
+            role: about.role,
             classes: trial.source.classes.clone(),
             learned: trial.classes.clone(),
             cells: trial.test.clone(),
@@ -209,7 +197,7 @@ impl Progress {
             variant => format!(" · {variant}"),
         };
         let (setting, trial) = (trial.setting.name(), &trial.name);
-        self.bar.set_message(format!("{setting}{variant} · {trial} · {}", method.label()));
+        self.bar.set_message(format!("{setting}{variant} · {trial} · {}", method.about().label));
     }
 
     fn done(&self, record: &Record) {

@@ -6,6 +6,7 @@ use crate::embed::EmbeddingTable;
 use crate::train::labelled::Labelled;
 
 use super::material::Visible;
+use super::outcome::fingerprint;
 use super::setting::Setting;
 
 /// Cells to learn from, cells to name, and which genes of each are in sight.
@@ -92,6 +93,23 @@ impl<'a> Trial<'a> {
         let mut rows = [self.train.as_slice(), self.validation.as_slice()].concat();
         rows.sort_unstable();
         rows
+    }
+
+    /// A hash of what is asked: cells, genes in sight and where they are found, seed.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&format!(
+            "{} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.setting.name(),
+            self.variant,
+            self.name,
+            self.seed,
+            self.train,
+            self.validation,
+            self.test,
+            self.source_sight,
+            self.target_sight,
+            self.target_rows,
+        ))
     }
 
     /// Labels of rows of `source`, counted among `classes`.

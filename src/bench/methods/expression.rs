@@ -8,7 +8,7 @@ use crate::baselines::{
     SelectionConfig, knn,
 };
 use crate::bench::material::Material;
-use crate::bench::method::{Context, Method};
+use crate::bench::method::{About, Context, Method};
 use crate::bench::outcome::{Outcome, Reply};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
@@ -28,35 +28,24 @@ enum Kind {
 }
 
 struct Expression {
-    name: &'static str,
-    label: &'static str,
+    about: About,
     kind: Kind,
 }
 
 /// Logistic regression, nearest neighbours on principal components, a perceptron.
 pub fn all() -> Vec<impl Method> {
+    let one =
+        |name, label, kind| Expression { about: About { name, label, role: Role::Baseline }, kind };
     vec![
-        Expression {
-            name: "logistic-regression",
-            label: "logistic regression",
-            kind: Kind::Logistic,
-        },
-        Expression { name: "knn-pca", label: "10-NN on 50 PCs", kind: Kind::KnnPca },
-        Expression { name: "mlp", label: "MLP on expression", kind: Kind::Mlp },
+        one("logistic-regression", "logistic regression", Kind::Logistic),
+        one("knn-pca", "10-NN on 50 PCs", Kind::KnnPca),
+        one("mlp", "MLP on expression", Kind::Mlp),
     ]
 }
 
 impl Method for Expression {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn label(&self) -> &'static str {
-        self.label
-    }
-
-    fn role(&self) -> Role {
-        Role::Baseline
+    fn about(&self) -> About {
+        self.about
     }
 
     fn depends_on(&self, _: &Material) -> String {

@@ -12,7 +12,7 @@ use crate::baselines::{
     cell_sentences, genept_w, knn,
 };
 use crate::bench::material::Material;
-use crate::bench::method::{Context, Method};
+use crate::bench::method::{About, Context, Method};
 use crate::bench::outcome::{Outcome, Reply};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
@@ -36,15 +36,18 @@ enum Head {
 }
 
 struct GenePt {
-    name: &'static str,
-    label: &'static str,
+    about: About,
     cell: Cell,
     head: Head,
 }
 
 /// Both cells under both heads.
 pub fn all() -> Vec<impl Method> {
-    let one = |name, label, cell, head| GenePt { name, label, cell, head };
+    let one = |name, label, cell, head| GenePt {
+        about: About { name, label, role: Role::Baseline },
+        cell,
+        head,
+    };
     vec![
         one("genept-w-knn", "GenePT-w, 10-NN", Cell::Weighted, Head::Neighbours),
         one("genept-w-linear", "GenePT-w, linear", Cell::Weighted, Head::Linear),
@@ -54,16 +57,8 @@ pub fn all() -> Vec<impl Method> {
 }
 
 impl Method for GenePt {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn label(&self) -> &'static str {
-        self.label
-    }
-
-    fn role(&self) -> Role {
-        Role::Baseline
+    fn about(&self) -> About {
+        self.about
     }
 
     fn depends_on(&self, material: &Material) -> String {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::baselines;
 use crate::bench::material::Material;
-use crate::bench::method::{Context, Method};
+use crate::bench::method::{About, Context, Method};
 use crate::bench::outcome::{Outcome, Reply};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
@@ -14,16 +14,8 @@ use crate::bench::trial::Trial;
 pub struct Majority;
 
 impl Method for Majority {
-    fn name(&self) -> &'static str {
-        "majority"
-    }
-
-    fn label(&self) -> &'static str {
-        "majority guess"
-    }
-
-    fn role(&self) -> Role {
-        Role::Baseline
+    fn about(&self) -> About {
+        About { name: "majority", label: "majority guess", role: Role::Baseline }
     }
 
     fn depends_on(&self, _: &Material) -> String {

@@ -12,7 +12,7 @@ use screader_models::reader::Combine;
 
 use crate::backbone::Backbone;
 use crate::bench::material::{Material, Visible};
-use crate::bench::method::{Context, Method};
+use crate::bench::method::{About, Context, Method};
 use crate::bench::outcome::{Outcome, Reply, fingerprint};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
@@ -44,9 +44,7 @@ enum BodyKind {
 
 /// screader, or a control.
 struct Screader {
-    name: &'static str,
-    label: &'static str,
-    role: Role,
+    about: About,
     body: BodyKind,
     shuffled: bool,
     /// The encoding, where not that of the settings.
@@ -58,9 +56,7 @@ struct Screader {
 /// screader, its other encodings, its controls, and the paper's own baseline.
 pub fn all() -> Vec<impl Method> {
     let one = |name, label, role| Screader {
-        name,
-        label,
-        role,
+        about: About { name, label, role },
         body: BodyKind::Given,
         shuffled: false,
         combine: None,
@@ -93,16 +89,8 @@ pub fn all() -> Vec<impl Method> {
 }
 
 impl Method for Screader {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn label(&self) -> &'static str {
-        self.label
-    }
-
-    fn role(&self) -> Role {
-        self.role
+    fn about(&self) -> About {
+        self.about
     }
 
     fn depends_on(&self, material: &Material) -> String {
@@ -263,20 +251,13 @@ impl Fit<'_> {
 
     fn card(&self, trainable: screader_models::trainable::TrainableConfig) -> Card {
         let split = &self.task.split;
-        Card {
-            screader: env!("CARGO_PKG_VERSION").to_string(),
-            species: self.table.metadata.species.clone(),
-            backbone: self.backbone.clone(),
-            gene_table: self.table.fingerprint(),
-            trainable,
-            calibration: None,
-            data: DataCard {
-                // No file: the cells' names tell whether an interrupted run was of this trial.
-                source: Source::File { path: fingerprint(&self.task.names.join("\n")).into() },
-                matrix: String::new(),
-                cells: [split.train.len(), split.validation.len(), self.asked.ranked.n_cells()],
-            },
-        }
+        let data = DataCard {
+            // No file: the cells' names tell whether an interrupted run was of this trial.
+            source: Source::File { path: fingerprint(&self.task.names.join("\n")).into() },
+            matrix: String::new(),
+            cells: [split.train.len(), split.validation.len(), self.asked.ranked.n_cells()],
+        };
+        Card::new(self.table, self.backbone, trainable, data)
     }
 
     /// The checkpoint that an interrupted run of this very trial left; one of another is removed.
