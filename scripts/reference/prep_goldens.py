@@ -11,14 +11,14 @@ two minutes.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
+
+import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 # From numba 0.62 on, umap-learn 0.5.9 gives bandwidths of infinity (lmcinnes/umap issue 1216).
@@ -37,25 +37,7 @@ REQUIREMENTS = {
 DATA = [("pbmc3k_counts.h5ad", 2000), ("mouse_pancreas_endocrinogenesis.h5ad", 0)]
 COMPONENTS, NEIGHBOURS, PURITY_NEIGHBOURS, SEEDS = 50, 15, 10, 5
 
-
-def enter_environment():
-    """Run this script again in a virtual environment with the pinned libraries."""
-    try:
-        if all(importlib.metadata.version(name) == pin for name, pin in REQUIREMENTS.items()):
-            return
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    folder = ROOT / "target" / "reference-prep"
-    python = folder / "bin" / "python"
-    if Path(sys.prefix) == folder:
-        sys.exit(f"{folder} lacks the pinned libraries; delete it and run again")
-    subprocess.check_call([sys.executable, "-m", "venv", folder])
-    pins = [f"{name}=={pin}" for name, pin in REQUIREMENTS.items()]
-    subprocess.check_call([python, "-m", "pip", "install", "--quiet", *pins])
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
-
-
-enter_environment()
+environment.enter("prep", REQUIREMENTS)
 
 import anndata  # noqa: E402
 import numpy as np  # noqa: E402

@@ -8,13 +8,13 @@ else ../shared) is needed for rank.json. The pinned libraries are installed into
 target/reference-score, unless the running Python has them already.
 """
 
-import importlib.metadata
 import json
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
+
+import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {
@@ -26,25 +26,7 @@ REQUIREMENTS = {
     "scipy": "1.15.3",
 }
 
-
-def enter_environment():
-    """Run this script again in a virtual environment with the pinned libraries."""
-    try:
-        if all(importlib.metadata.version(name) == pin for name, pin in REQUIREMENTS.items()):
-            return
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    folder = ROOT / "target" / "reference-score"
-    python = folder / "bin" / "python"
-    if Path(sys.prefix) == folder:
-        sys.exit(f"{folder} lacks the pinned libraries; delete it and run again")
-    subprocess.check_call([sys.executable, "-m", "venv", folder])
-    pins = [f"{name}=={pin}" for name, pin in REQUIREMENTS.items()]
-    subprocess.check_call([python, "-m", "pip", "install", "--quiet", *pins])
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
-
-
-enter_environment()
+environment.enter("score", REQUIREMENTS)
 
 import anndata  # noqa: E402
 import numpy as np  # noqa: E402
