@@ -1,5 +1,7 @@
 //! The whole comparison in words and numbers: what is told before it runs, and the summary after it.
 
+use std::collections::HashSet;
+
 use super::outcome::Record;
 use super::run::{Bench, Findings};
 use super::summary::{DataSummary, EmbeddingSummary, Summary};
@@ -118,6 +120,13 @@ fn notes(bench: &Bench<'_>) -> Vec<String> {
     notes
 }
 
+/// Whether there are cells enough to be neighbours, and types that can stand apart: not one, nor as many as
+/// cells.
+fn has_neighbourhoods(truth: &[usize]) -> bool {
+    let types = truth.iter().collect::<HashSet<_>>().len();
+    truth.len() > PURITY_NEIGHBOURS && (2..truth.len()).contains(&types)
+}
+
 /// The test cells of the first trial in two dimensions, as three methods see them.
 fn embeddings(first: &[Record], seed: u64) -> Result<Vec<EmbeddingSummary>> {
     let drawn = DRAWN.iter().filter_map(|(method, label)| {
@@ -125,7 +134,7 @@ fn embeddings(first: &[Record], seed: u64) -> Result<Vec<EmbeddingSummary>> {
         Some((record, record.embedding.as_ref()?, *label))
     });
     drawn
-        .filter(|(record, _, _)| record.truth.len() > PURITY_NEIGHBOURS)
+        .filter(|(record, _, _)| has_neighbourhoods(&record.truth))
         .map(|(record, rows, label)| {
             let n_cols = rows.first().map_or(0, Vec::len);
             let vectors = Dense { n_rows: rows.len(), n_cols, values: rows.concat() };
@@ -142,4 +151,45 @@ fn embeddings(first: &[Record], seed: u64) -> Result<Vec<EmbeddingSummary>> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::summary::Role;
+
+    fn record(truth: Vec<usize>) -> Record {
+        let vector =
+            |cell: usize| vec![(cell * 7 % 13) as f32, (cell * 5 % 11) as f32, cell as f32];
+        Record {
+            key: String::new(),
+            setting: "cross-batch".to_owned(),
+            variant: String::new(),
+            trial: "without lane 1".to_owned(),
+            method: "screader".to_owned(),
+            label: "screader".to_owned(),
+            role: Role::Screader,
+            classes: (0..truth.len()).map(|class| class.to_string()).collect(),
+            learned: (0..truth.len()).collect(),
+            cells: (0..truth.len()).collect(),
+            predicted: truth.clone(),
+            confidence: vec![1.0; truth.len()],
+            cannot_answer: None,
+            unknown_below: None,
+            embedding: Some((0..truth.len()).map(vector).collect()),
+            fit_seconds: 0.0,
+            read_seconds: 0.0,
+            peak_memory: None,
+            truth,
+        }
+    }
+
+    #[test]
+    fn cells_without_neighbourhoods_are_not_drawn_and_spoil_no_report() {
+        let drawn = |truth: Vec<usize>| embeddings(&[record(truth)], 0).unwrap().len();
+        assert_eq!(drawn((0..20).map(|cell| cell % 2).collect()), 1);
+        assert_eq!(drawn(vec![3; 20]), 0, "a batch of one type has no silhouette");
+        assert_eq!(drawn((0..20).collect()), 0, "nor have types of one cell each");
+        assert_eq!(drawn(vec![0, 1, 0, 1]), 0, "nor do four cells have ten neighbours");
+    }
 }
