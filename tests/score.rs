@@ -5,7 +5,7 @@
 mod formula;
 
 use formula::{signed, uniform};
-use screader::baselines::{KnnConfig, Metric, knn, majority, majority_class};
+use screader::baselines::{KnnConfig, Metric, knn, majority};
 use screader::cells::Dense;
 use screader::score::{
     ClassScores, Confusion, expected_calibration_error, fit_temperature, softmax_confidence,
@@ -148,9 +148,8 @@ fn neighbours_agree_with_scikit_learn() {
 
 #[test]
 fn the_majority_is_the_most_common_class() {
-    assert_eq!(majority_class(&[2, 1, 2, 1, 0]), Some(1));
-    assert_eq!(majority_class(&[3]), Some(3));
-    assert_eq!(majority_class(&[]), None);
+    assert_eq!(majority(&[2, 1, 2, 1, 0], 3, 1).unwrap().classes, [1]);
+    assert_eq!(majority(&[3], 4, 1).unwrap().classes, [3]);
     let said = majority(&[2, 1, 2, 0], 4, 3).unwrap();
     assert_eq!(said.classes, [2; 3]);
     assert_eq!(said.probabilities.values, [0.25, 0.25, 0.5, 0.0].repeat(3));

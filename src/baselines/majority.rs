@@ -5,18 +5,8 @@ use super::features::check_labels;
 use crate::Result;
 use crate::cells::Dense;
 
-/// Find the most common class of the training cells; of equals the first. `None` without cells.
-pub fn majority_class(labels: &[usize]) -> Option<usize> {
-    let mut counts = std::collections::BTreeMap::new();
-    for &label in labels {
-        *counts.entry(label).or_insert(0usize) += 1;
-    }
-    // `max_by_key` takes the last of equals, so the classes are visited from the last to the first.
-    counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(class, _)| class)
-}
-
-/// Say of each of `n_cells` cells the most common class of the training cells, `labels`; probabilities
-/// are the frequencies there.
+/// Say of each of `n_cells` cells the most common class of the training cells, `labels`, of equals the
+/// first; probabilities are the frequencies there.
 ///
 /// # Errors
 /// [`crate::Error::Input`] if there is no label, or one is not below `n_classes`.

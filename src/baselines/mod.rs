@@ -17,7 +17,7 @@ pub use crate::prep::Metric;
 pub use features::Features;
 pub use genept::{Denominator, GenePtConfig, Normalize, genept_w};
 pub use logistic::{LogisticConfig, LogisticRegression};
-pub use majority::{majority, majority_class};
+pub use majority::majority;
 pub use mlp::{ExpressionMlp, ExpressionMlpConfig};
 pub use neighbours::{KnnConfig, knn};
 pub use prediction::Prediction;

@@ -1,6 +1,7 @@
 //! What a baseline says of cells.
 
 use crate::cells::Dense;
+use crate::score::first_largest;
 
 /// Classes of cells with their probabilities.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,16 +19,6 @@ impl Prediction {
         let classes = rows.map(first_largest).collect();
         Self { probabilities, classes }
     }
-}
-
-fn first_largest(row: &[f32]) -> usize {
-    let mut largest = 0;
-    for (class, value) in row.iter().enumerate() {
-        if *value > row[largest] {
-            largest = class;
-        }
-    }
-    largest
 }
 
 /// Turn a row of scores into softmax probabilities; gives `ln Σ exp(score)`.

@@ -39,8 +39,6 @@ pub struct Findings {
     pub settings: Vec<SettingSummary>,
     /// Records of the first trial, whose embeddings the report shows.
     pub first: Vec<Record>,
-    /// Records that were there already.
-    pub kept: usize,
 }
 
 impl Bench<'_> {
@@ -57,7 +55,7 @@ impl Bench<'_> {
         let data = self.material.fingerprint();
         let sentences = SentenceCache::default();
         let progress = Progress::new(trials.len() * self.methods.len());
-        let (mut records, mut kept) = (Vec::with_capacity(trials.len()), 0);
+        let mut records = Vec::with_capacity(trials.len());
         for (number, trial) in trials.iter().enumerate() {
             let mut of_trial = Vec::with_capacity(self.methods.len());
             let question = format!("{data} {} {}", number == 0, trial.fingerprint());
@@ -66,10 +64,7 @@ impl Bench<'_> {
                 let path = Record::path(&self.folder, trial, method.about().name);
                 progress.begin(trial, method.as_ref());
                 let record = match Record::current(&path, &key) {
-                    Some(record) => {
-                        kept += 1;
-                        record
-                    }
+                    Some(record) => record,
                     None => {
                         let record =
                             self.ask(trial, method.as_ref(), key, number == 0, &sentences)?;
@@ -86,7 +81,6 @@ impl Bench<'_> {
         Ok(Findings {
             settings: self.summaries(&trials, &records)?,
             first: records.into_iter().next().unwrap_or_default(),
-            kept,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::largest::first_largest;
 use crate::cells::Dense;
 use crate::{Error, Result};
 
@@ -89,8 +90,7 @@ const GREATEST_TEMPERATURE: f64 = 20.0;
 pub fn softmax_confidence(logits: &Dense, temperature: f64) -> Result<Vec<(usize, f32)>> {
     check_logits(logits)?;
     let confidence = |row: &[f32]| {
-        let first = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
-        let best = (1..row.len()).fold(0, first);
+        let best = first_largest(row);
         let exponent = |logit: f32| ((f64::from(logit) - f64::from(row[best])) / temperature).exp();
         let sum: f64 = row.iter().map(|&logit| exponent(logit)).sum();
         (best, (1.0 / sum) as f32)

@@ -3,6 +3,7 @@
 
 mod calibration;
 mod confusion;
+mod largest;
 mod neighbour_purity;
 mod novelty;
 mod silhouette;
@@ -12,6 +13,7 @@ pub use calibration::{
     unknown_threshold,
 };
 pub use confusion::{ClassScores, Confusion, Scores};
+pub use largest::first_largest;
 pub use neighbour_purity::neighbour_purity;
 pub use novelty::{novelty_auroc, novelty_recall};
 pub use silhouette::silhouette;

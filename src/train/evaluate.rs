@@ -9,7 +9,7 @@ use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 use crate::rank::ReadableCells;
-use crate::score::Confusion;
+use crate::score::{Confusion, first_largest};
 
 /// How well some labelled cells are read.
 #[derive(Debug, Clone)]
@@ -98,10 +98,7 @@ pub fn evaluate<B: Backend>(
 
 /// Class of each row by its highest score; of equal scores the first.
 pub fn argmax(logits: &[f32], classes: usize) -> Vec<usize> {
-    let best = |row: &[f32]| {
-        (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
-    };
-    logits.chunks_exact(classes.max(1)).map(best).collect()
+    logits.chunks_exact(classes.max(1)).map(first_largest).collect()
 }
 
 fn log_sum_exp(row: &[f32]) -> f64 {
