@@ -36,25 +36,11 @@ from sklearn.model_selection import StratifiedKFold  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
+from formula import signed, uniform  # noqa: E402
+
 FILE = "data/dev/labelled/10x_pbmc68k_reduced_2025.h5ad"
 # Far below the default of 1e-4, so that the answer is the minimum and not where a search for it stopped.
 AT_THE_MINIMUM = {"tol": 1e-9, "max_iter": 100_000}
-
-
-def uniform(seed, count):
-    """SplitMix64 of seed + 0, 1, 2, … as numbers in [0, 1); tests/formula/mod.rs has its twin."""
-    with np.errstate(over="ignore"):
-        z = np.uint64(seed) + (np.arange(count, dtype=np.uint64) + np.uint64(1)) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
-def signed(seed, rows, columns):
-    return (2 * uniform(seed, rows * columns) - 1).astype(np.float32).reshape(rows, columns)
 
 
 def rounded(values):
