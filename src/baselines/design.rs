@@ -39,7 +39,7 @@ impl Design {
                     *value = (f64::from(*value) / scales[column as usize]) as f32;
                 }
                 let centre = moments.means.iter().zip(scales).map(|(mean, scale)| mean / scale);
-                let layout = Layout::Sparse { columns: transpose_sparse(&rows), rows };
+                let layout = Layout::Sparse { columns: rows.transpose(), rows };
                 Self { layout, centre: centre.collect() }
             }
             Features::Dense(dense) => {
@@ -183,26 +183,6 @@ pub(super) fn sum_in_order(parts: Vec<Vec<f64>>, width: usize) -> Vec<f64> {
         sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
     sums
-}
-
-/// The matrix by columns: row `c` of the result holds the rows that have a value in column `c`.
-pub(super) fn transpose_sparse(matrix: &CsrMatrix) -> CsrMatrix {
-    let mut indptr = vec![0usize; matrix.n_cols + 1];
-    matrix.indices.iter().for_each(|&column| indptr[column as usize + 1] += 1);
-    for column in 0..matrix.n_cols {
-        indptr[column + 1] += indptr[column];
-    }
-    let mut next = indptr.clone();
-    let (mut indices, mut data) = (vec![0u32; matrix.nnz()], vec![0f32; matrix.nnz()]);
-    for row in 0..matrix.n_rows {
-        let (columns, values) = matrix.row(row);
-        for (&column, &value) in columns.iter().zip(values) {
-            let place = &mut next[column as usize];
-            (indices[*place], data[*place]) = (row as u32, value);
-            *place += 1;
-        }
-    }
-    CsrMatrix { n_rows: matrix.n_cols, n_cols: matrix.n_rows, indptr, indices, data }
 }
 
 fn transpose_dense(dense: &Dense) -> Dense {

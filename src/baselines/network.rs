@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use screader_kernels::host::{AdamW, row_products, weighted_rows};
 
-use super::design::{transpose_sparse, transposed};
+use super::design::transposed;
 use super::prediction::softmax;
 use crate::cells::CsrMatrix;
 
@@ -112,7 +112,7 @@ impl Network {
     }
 
     fn learn_genes(&mut self, batch: &CsrMatrix, of_hidden: &[f32], rule: &AdamW) {
-        let columns = transpose_sparse(batch);
+        let columns = batch.transpose();
         let size = GENES * self.hidden_size;
         let [first, second] = &mut self.genes.moments;
         let moments = first.par_chunks_mut(size).zip(second.par_chunks_mut(size));

@@ -24,10 +24,10 @@ pub(super) fn holdout(config: &SplitConfig, labels: &[usize]) -> Result<Vec<Vec<
 pub(super) fn folds(config: &SplitConfig, labels: &[usize]) -> Result<Vec<Vec<Part>>> {
     if labels.len() < config.folds {
         return Err(Error::input(
-            "split.folds",
+            "folds",
             format!("at least as many cells as folds ({})", config.folds),
             format!("{} cells", labels.len()),
-            "lower split.folds",
+            "ask for fewer folds (--folds, split.folds)",
         ));
     }
     let mut rng = seeded(config);
