@@ -101,6 +101,20 @@ fn disjoint_halves_of_the_genes_share_no_gene() {
 }
 
 #[test]
+fn two_columns_of_one_gene_stand_on_one_side() {
+    let mut material = material(false);
+    let rows = &mut material.source.gene_rows;
+    (rows[1], rows[7], rows[30]) = (rows[0], rows[0], rows[31]);
+    for trial in Setting::DisjointGenes.trials(&material, &plan()).unwrap() {
+        let learned = trial.source_sight.as_ref().unwrap();
+        assert!(learned[0] == learned[1] && learned[0] == learned[7]);
+        assert_eq!(learned[30], learned[31]);
+        let (learned, asked) = trial.common_rows();
+        assert!(learned.iter().chain(&asked).all(Option::is_none));
+    }
+}
+
+#[test]
 fn fewer_cells_are_among_more() {
     let material = material(false);
     let trials = Setting::FewShot.trials(&material, &plan()).unwrap();

@@ -1,5 +1,7 @@
 //! The settings: what is held back from the methods, and so what is asked of them.
 
+use std::collections::{BTreeSet, HashSet};
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -183,16 +185,20 @@ fn only_known(mut trial: Trial<'_>) -> Result<Trial<'_>> {
     Ok(trial)
 }
 
+/// Halves of the genes, not of the columns: two columns of one gene stand on the same side.
 fn disjoint_genes<'a>(material: &'a Material, plan: &Plan) -> Result<Vec<Trial<'a>>> {
     let rows = &material.source.gene_rows;
-    let known: Vec<usize> = (0..rows.len()).filter(|&gene| rows[gene].is_some()).collect();
+    let known: BTreeSet<u32> = rows.iter().flatten().copied().collect();
     let mut trials = Setting::DisjointGenes.folds(material, plan)?;
     for trial in &mut trials {
-        let mut genes = known.clone();
+        let mut genes: Vec<u32> = known.iter().copied().collect();
         genes.shuffle(&mut ChaCha8Rng::seed_from_u64(trial.seed));
-        let (learned, asked) = genes.split_at(genes.len() / 2);
-        trial.source_sight = Some(sight(rows.len(), learned));
-        trial.target_sight = Some(sight(rows.len(), asked));
+        let learned: HashSet<u32> = genes.drain(..genes.len() / 2).collect();
+        let side = |of_learned: bool| {
+            let is_shown = |row: &Option<u32>| row.map(|row| learned.contains(&row) == of_learned);
+            rows.iter().map(|row| is_shown(row).unwrap_or(false)).collect()
+        };
+        (trial.source_sight, trial.target_sight) = (Some(side(true)), Some(side(false)));
     }
     Ok(trials)
 }

@@ -1,5 +1,7 @@
 //! One question put to every method: these cells to learn from, those to name.
 
+use std::collections::HashSet;
+
 use crate::Result;
 use crate::cells::CsrMatrix;
 use crate::embed::EmbeddingTable;
@@ -131,6 +133,17 @@ impl<'a> Trial<'a> {
     /// Row of the gene table of each gene of `target` in sight.
     pub fn target_rows_in_sight(&self) -> Vec<Option<u32>> {
         in_sight(self.target_rows, self.target_sight.as_deref())
+    }
+
+    /// Row of the gene table of each gene in sight of `source` and of `target`, those alone that are in sight
+    /// of both.
+    pub fn common_rows(&self) -> (Vec<Option<u32>>, Vec<Option<u32>>) {
+        let (source, target) = (self.source_rows_in_sight(), self.target_rows_in_sight());
+        let keep = |own: &[Option<u32>], other: &[Option<u32>]| {
+            let other: HashSet<u32> = other.iter().flatten().copied().collect();
+            own.iter().map(|row| row.filter(|row| other.contains(row))).collect()
+        };
+        (keep(&source, &target), keep(&target, &source))
     }
 
     /// What is in sight of rows of `source`.

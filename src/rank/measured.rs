@@ -19,6 +19,10 @@ pub struct GeneSpread {
     pub deviations: Vec<f32>,
 }
 
+/// Share of the learned genes, or of a file's if it has fewer, that a file must have to be measured by what was
+/// learned of them.
+const LEAST_SHARED: f64 = 0.05;
+
 /// Sums from which a [`GeneSpread`] is made, block by block.
 #[derive(Debug, Clone)]
 pub struct SpreadSums {
@@ -88,7 +92,8 @@ impl GeneSpread {
     }
 
     /// The measure of cells with the genes `gene_rows`: what was learned of those among them. Nothing if
-    /// none of them was learned; then the cells can only be measured by themselves.
+    /// these are too few to know a cell by, less than a twentieth of either's; then the cells can only be
+    /// measured by themselves.
     ///
     /// A gene that was not learned is left out while there are learned ones: the mean of the cells at hand
     /// says nothing where these are all of one type.
@@ -96,7 +101,8 @@ impl GeneSpread {
         let own = measured(gene_rows);
         let common = (0..self.genes.len()).filter(|&at| own.binary_search(&self.genes[at]).is_ok());
         let common = self.only(common.collect());
-        (!common.genes.is_empty()).then_some(common)
+        let least = (LEAST_SHARED * own.len().min(self.genes.len()) as f64).max(1.0);
+        (common.genes.len() as f64 >= least).then_some(common)
     }
 
     fn only(&self, kept: Vec<usize>) -> Self {
@@ -293,5 +299,16 @@ mod tests {
         let common = learned.among(&[Some(7), None, Some(1), Some(9)]).unwrap();
         assert_eq!((common.genes, common.means), (vec![1, 7], vec![0.1, 0.7]));
         assert_eq!(learned.among(&[Some(2), None]), None);
+        // One gene of a hundred says nothing of a cell.
+        let many = GeneSpread {
+            genes: (0..100).collect(),
+            means: vec![0.5; 100],
+            deviations: vec![1.0; 100],
+        };
+        let rows = |shared: u32| -> Vec<Option<u32>> {
+            (0..shared).chain(200..300 - shared).map(Some).collect()
+        };
+        assert_eq!(many.among(&rows(1)), None);
+        assert_eq!(many.among(&rows(5)).unwrap().genes.len(), 5);
     }
 }
