@@ -8,8 +8,16 @@ use std::time::Duration;
 
 use screader::bench::outcome::Record;
 
-const METHODS: [&str; 6] =
-    ["screader", "shuffled-genes", "no-llama", "genept-w-knn", "logistic-regression", "majority"];
+const METHODS: [&str; 8] = [
+    "screader",
+    "shuffled-genes",
+    "no-llama",
+    "text-alone",
+    "genept-w-knn",
+    "genept-w-centred-linear",
+    "logistic-regression",
+    "majority",
+];
 
 fn command(out: &Path, more: &[&str]) -> Command {
     let methods = format!("{},knn-pca", METHODS.join(","));
@@ -74,8 +82,8 @@ fn a_comparison_goes_on_where_it_stopped_and_reports_what_it_found() {
     }
     assert!(!out.join("unfinished").exists() || records(&out.join("unfinished")).is_empty());
     let first = records(&out.join("trials"));
-    // 2 folds, 2 folds and 8 types, each with 7 methods.
-    assert_eq!(first.len(), (2 + 2 + 8) * 7);
+    // 2 folds, 2 folds and 8 types, each with every method and knn-pca.
+    assert_eq!(first.len(), (2 + 2 + 8) * (METHODS.len() + 1));
 
     // Two results are lost, one is cut in half: only these are made again, and they are the same.
     let stamp = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
@@ -136,7 +144,7 @@ fn a_comparison_that_was_killed_keeps_what_it_had_and_ends_alike() {
         paths.iter().map(|path| std::fs::metadata(path).unwrap().modified().unwrap()).collect()
     };
     let kept: Vec<PathBuf> = records(&trials).into_iter().map(|(path, _)| path).collect();
-    assert!(kept.len() < 2 * 7, "nothing was left to do");
+    assert!(kept.len() < 2 * (METHODS.len() + 1), "nothing was left to do");
     let before = stamps(&kept);
     let (again, _) = said(&bench(&killed, &steps));
     assert_eq!(stamps(&kept), before, "a result that was there was made again");
@@ -149,6 +157,7 @@ fn what_cannot_be_compared_is_refused_in_one_line() {
     let out = folder.path().join("bench");
     for (more, words) in [
         (&["--setting", "cross-species"][..], "--test-data"),
+        (&["--setting", "cross-species", "--test-data", "human.h5ad"][..], "--orthologs"),
         (&["--setting", "cross-batch"][..], "--group-by"),
         (&["--data", "no such file.h5ad", "--backbone", "none"][..], "--genes"),
         (&["--folds", "1"][..], "folds"),

@@ -92,7 +92,7 @@ impl<B: Backend> Annotator<B> {
     /// [`Self::read`]; nothing without such a path.
     pub fn pooled_genes(&self, trainable: &Trainable<B>, genes: &[u32]) -> Option<Tensor<B, 2>> {
         let pool = trainable.pool.as_ref()?;
-        Some(pool.genes(self.tokens.embeddings(genes)))
+        Some(pool.genes(self.tokens.embeddings(genes, None)))
     }
 
     /// Read `cells` without gradients; `pooled` are the [`Self::pooled_genes`] of their measured genes.
@@ -138,7 +138,8 @@ impl<B: Backend> Annotator<B> {
         let pool = trainable.pool.as_ref().map(|pool| {
             let measured = &cells.measured;
             let weights = weights_of::<B>(measured, &self.tokens.device());
-            let genes = pool.genes(Tensor::from_inner(self.tokens.embeddings(&measured.genes)));
+            let genes = self.tokens.embeddings(&measured.genes, cells.noise);
+            let genes = pool.genes(Tensor::from_inner(genes));
             Tensor::from_inner(weights).matmul(genes)
         });
         let loss_of = |states: Tensor<A, 2>| {

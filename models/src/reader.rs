@@ -1,8 +1,13 @@
 //! A cell as the backbone reads it: gene tokens, an instruction and the class token, in one sequence.
 
+use std::collections::HashMap;
+
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::mlp::normal;
 use crate::trainable::Trainable;
 
 /// What a gene token is made of, before the projection.
@@ -42,6 +47,18 @@ pub struct PackedCells {
     pub lengths: Vec<usize>,
     /// What the path around the backbone reads of them; needed where there is one.
     pub measured: MeasuredGenes,
+    /// What is added to the genes' embeddings, in training.
+    pub noise: Option<EmbeddingNoise>,
+}
+
+/// Gaussian noise on gene embeddings: what is learned of a gene then holds of all genes whose text is alike,
+/// those too that training never showed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EmbeddingNoise {
+    /// Standard deviation, in the unit of the embeddings.
+    pub deviation: f32,
+    /// Seed; of one seed a gene gets the same noise wherever it stands.
+    pub seed: u64,
 }
 
 /// The same genes of several cells, each against its mean.
@@ -51,6 +68,24 @@ pub struct MeasuredGenes {
     pub genes: Vec<u32>,
     /// Expression less its mean, row by row, `[cells, genes]`.
     pub values: Vec<f32>,
+}
+
+impl EmbeddingNoise {
+    /// The noise of `genes`, row by row, `[genes, dim]`.
+    fn of(&self, genes: &[u32], dim: usize) -> Vec<f32> {
+        let mut drawn: HashMap<u32, Vec<f32>> = HashMap::new();
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut noise = Vec::with_capacity(genes.len() * dim);
+        for &gene in genes {
+            let row = drawn.entry(gene).or_insert_with(|| {
+                rng.set_stream(gene.into());
+                rng.set_word_pos(0);
+                normal(dim, self.deviation, &mut rng)
+            });
+            noise.extend_from_slice(row);
+        }
+        noise
+    }
 }
 
 /// The frozen inputs around the trained part: gene embeddings, rank encodings, instruction tokens.
@@ -86,9 +121,20 @@ impl<B: Backend> TokenSource<B> {
         self.embeddings.dims()[1]
     }
 
-    /// Embeddings of `genes`, rows of the table, `[genes, dim]`.
-    pub fn embeddings(&self, genes: &[u32]) -> Tensor<B, 2> {
-        self.embeddings.clone().select(0, integers(genes, &self.device()))
+    /// Embeddings of `genes`, rows of the table, with `noise` on them, `[genes, dim]`.
+    pub fn embeddings(&self, genes: &[u32], noise: Option<EmbeddingNoise>) -> Tensor<B, 2> {
+        let device = self.device();
+        let rows = self.embeddings.clone().select(0, integers(genes, &device));
+        match noise {
+            None => rows,
+            Some(noise) => {
+                let shape = [genes.len(), self.dim()];
+                rows + Tensor::from_data(
+                    TensorData::new(noise.of(genes, self.dim()), shape),
+                    &device,
+                )
+            }
+        }
     }
 
     /// Width of a gene token, the projection's input.
@@ -108,7 +154,7 @@ impl<B: Backend> TokenSource<B> {
     /// The gene tokens of `cells` before projection, `[gene tokens of all cells, token_size]`.
     pub fn gene_tokens(&self, cells: &PackedCells) -> Tensor<B, 2> {
         let device = self.device();
-        let genes = self.embeddings(&cells.genes);
+        let genes = self.embeddings(&cells.genes, cells.noise);
         match self.combine {
             Combine::None => genes,
             Combine::Multiply => {
@@ -179,4 +225,22 @@ fn integers<B: Backend>(values: &[u32], device: &B::Device) -> Tensor<B, 1, Int>
     let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gene_has_one_noise_a_seed_of_the_deviation_asked_for() {
+        let noise = EmbeddingNoise { deviation: 0.5, seed: 3 };
+        let drawn = noise.of(&[7, 2, 7], 4000);
+        let [first, other, again] = [&drawn[..4000], &drawn[4000..8000], &drawn[8000..]];
+        assert_eq!(first, again);
+        assert_ne!(first, other);
+        assert_eq!(noise.of(&[2], 4000), other, "whatever stands beside it");
+        assert_ne!(EmbeddingNoise { seed: 4, ..noise }.of(&[2], 4000), other);
+        let squares: f32 = drawn.iter().map(|value| value * value).sum();
+        assert!(((squares / 12000.0).sqrt() - 0.5).abs() < 0.02);
+    }
 }

@@ -15,7 +15,7 @@ mod sentence;
 
 pub use crate::prep::Metric;
 pub use features::Features;
-pub use genept::{Denominator, GenePtConfig, Normalize, genept_w};
+pub use genept::{Denominator, GenePtConfig, Normalize, genept_w, genept_w_centred, mean_sum};
 pub use logistic::{LogisticConfig, LogisticRegression};
 pub use majority::majority;
 pub use mlp::{ExpressionMlp, ExpressionMlpConfig};

@@ -58,8 +58,8 @@ pub fn all() -> Vec<Box<dyn Method>> {
     methods
 }
 
-/// The methods of these names, in the order of the report; without names, all but screader's other rank
-/// encodings.
+/// The methods of these names, in the order of the report; without names, all but
+/// those that are run on request alone.
 ///
 /// # Errors
 /// A name that is none.
@@ -71,7 +71,7 @@ pub fn named(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
         return Err(Error::input("--methods", known.join(", "), unknown, "choose among these"));
     }
     let is_wanted = |method: &dyn Method| match names.is_empty() {
-        true => !screader::OTHER_ENCODINGS.contains(&method.about().name),
+        true => !screader::ON_REQUEST.contains(&method.about().name),
         false => names.iter().any(|name| name == method.about().name),
     };
     Ok(all.into_iter().filter(|method| is_wanted(method.as_ref())).collect())

@@ -34,8 +34,9 @@ use crate::{Error, Result, report};
       --setting cross-species --test-data human.h5ad --orthologs homologs.tsv --test-genes human.safetensors
 
 Settings: standard, disjoint-genes, cross-species, cross-batch, few-shot, unseen-type, panel.
-Controls: random-llama, shuffled-genes, no-llama. Baselines: mean-pool-mlp, genept-w-knn, genept-w-linear,
-genept-s-knn, genept-s-linear, logistic-regression, knn-pca, mlp, majority.")]
+Controls: random-llama, shuffled-genes, no-llama, text-alone. Baselines: mean-pool-mlp, genept-w-knn,
+genept-w-linear, genept-w-centred-knn, genept-w-centred-linear, genept-s-knn, genept-s-linear,
+logistic-regression, knn-pca, mlp, majority.")]
 pub(super) struct BenchArgs {
     #[command(flatten)]
     cells: CellsArgs,
@@ -45,7 +46,7 @@ pub(super) struct BenchArgs {
     /// What is held back from the methods; several are separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "standard")]
     setting: Vec<Setting>,
-    /// Methods, separated by commas; all but screader's other rank encodings unless said.
+    /// Methods, separated by commas; unless said all but screader's other rank encodings and text-alone.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     methods: Vec<String>,
     /// Folds of the cells.
@@ -93,6 +94,7 @@ impl BenchArgs {
             panel_genes: self.panel_genes,
         };
         plan.validate()?;
+        self.refuse_unknown_genes()?;
         let device = self.settings.device()?;
         let material = self.material()?;
         let folder = self.folder();
@@ -109,6 +111,20 @@ impl BenchArgs {
         }
         eprintln!("report    {}", bench.folder.join("report.html").display());
         Ok(())
+    }
+
+    /// Genes of another species have other names.
+    fn refuse_unknown_genes(&self) -> Result<()> {
+        let is_asked = self.setting.contains(&Setting::CrossSpecies) && self.test_data.is_some();
+        if !is_asked || self.orthologs.is_some() || self.test_genes.is_some() {
+            return Ok(());
+        }
+        Err(Error::input(
+            "--setting cross-species",
+            "a way to find the other species' genes",
+            "neither --orthologs nor --test-genes",
+            "name a table of orthologs, the other species' gene table, or both",
+        ))
     }
 
     fn folder(&self) -> PathBuf {

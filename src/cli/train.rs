@@ -25,6 +25,7 @@ use crate::train::fit::Run;
 use crate::train::labelled::Labelled;
 use crate::train::result::{self, Comparison};
 use crate::train::schedule::{total_steps, warmup_steps};
+use crate::train::settle::settle;
 use crate::train::task::Task;
 use crate::{Error, Result};
 
@@ -81,7 +82,7 @@ impl TrainArgs {
         let plan = self.plan()?;
         let task = Task::prepare(&plan.labelled, plan.table.genes.len(), &plan.config)?;
         plan.announce(&task);
-        on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(&task, &device))
+        on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(task, &device))
     }
 
     fn plan(self) -> Result<Plan> {
@@ -219,7 +220,7 @@ impl Plan {
     }
 
     /// Train, calibrate, compare with the baselines and annotate the input.
-    fn train<A: AutodiffBackend>(self, task: &Task, device: &A::Device) -> Result<()> {
+    fn train<A: AutodiffBackend>(self, mut task: Task, device: &A::Device) -> Result<()> {
         let annotator =
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
         let sizes = self.config.model.trainable(&annotator, task.classes.len());
@@ -231,14 +232,19 @@ impl Plan {
         self.begin_folder()?;
         let run = Run::<A> {
             config: &self.config,
-            task,
+            task: &task,
             annotator: &annotator,
-            card: self.card(task, sizes),
+            card: self.card(&task, sizes),
             folder: &self.folder,
             quiet: false,
         };
-        let best = run.fit(trainable, device, self.resume.clone())?;
-        let best = self.judge(task, &annotator, best, device)?;
+        let mut best = run.fit(trainable, device, self.resume.clone())?;
+        settle(&mut best, &mut task, &annotator, device)?;
+        if let Some(calibration) = &best.card.calibration {
+            eprintln!("confidence {calibration}");
+            best.save(&self.folder.join("best"))?;
+        }
+        self.compare(&task, &annotator, &best, device)?;
         self.annotate(best, annotator, device)
     }
 
@@ -252,40 +258,33 @@ impl Plan {
         self.table.write(self.folder.join("genes.safetensors"))
     }
 
-    /// Calibrate the best checkpoint on the validation cells, and compare it on the test cells; returns
-    /// it calibrated.
-    fn judge<B: Backend>(
+    /// Compare the best checkpoint with the baselines on the test cells.
+    fn compare<B: Backend>(
         &self,
         task: &Task,
         annotator: &Annotator<B>,
-        mut best: Checkpoint,
+        best: &Checkpoint,
         device: &B::Device,
-    ) -> Result<Checkpoint> {
+    ) -> Result<()> {
+        let cells = &task.split.test;
+        if cells.is_empty() {
+            return Ok(());
+        }
         let trainable = best.trainable::<B>(device)?;
         let micro_batch = self.config.train.micro_batch_size;
-        if !task.split.validation.is_empty() {
-            let cells = &task.split.validation;
-            let validation = evaluate(annotator, &trainable, task, cells, micro_batch)?;
-            let precision = self.config.infer.unknown_precision;
-            let calibration = Calibration::fit(task, &validation, precision)?;
-            eprintln!("confidence {calibration}");
-            best.card.calibration = Some(calibration);
-            best.save(&self.folder.join("best"))?;
-        }
-        if !task.split.test.is_empty() {
-            let test = evaluate(annotator, &trainable, task, &task.split.test, micro_batch)?;
-            let comparison = Comparison::measure(
-                task,
-                &self.labelled,
-                &self.table,
-                &self.config.genept,
-                &self.backbone,
-                &test.predicted,
-            )?;
-            result::write(&self.folder, &comparison)?;
-            println!("{comparison}");
-        }
-        Ok(best)
+        let weight = Calibration::text_weight(best.card.calibration.as_ref());
+        let test = evaluate(annotator, &trainable, task, cells, micro_batch, weight)?;
+        let comparison = Comparison::measure(
+            task,
+            &self.labelled,
+            &self.table,
+            &self.config.genept,
+            &self.backbone,
+            &test.predicted,
+        )?;
+        result::write(&self.folder, &comparison)?;
+        println!("{comparison}");
+        Ok(())
     }
 
     fn card(&self, task: &Task, trainable: TrainableConfig) -> Card {

@@ -123,8 +123,10 @@ pub struct TrainConfig {
     pub gene_dropout: f64,
     /// Share of a batch's cells that the backbone reads.
     pub backbone_share: f64,
-    /// Genes that the path around the backbone reads in a step; 0 reads all.
-    pub genes_per_step: usize,
+    /// Share of its genes that the path around the backbone reads in a step.
+    pub pool_share: f64,
+    /// Deviation of the noise that a step lays on gene embeddings.
+    pub embedding_noise: f32,
     /// Under k-fold splits, the fold that is held out, from 0.
     pub fold: usize,
 }
@@ -237,7 +239,8 @@ impl Config {
             let spread = GeneSpread::fit(matrix, gene_rows)?.most_variable(self.model.pool_genes);
             if self.model.gene_weights {
                 let measured = MeasuredCells::new(matrix, gene_rows, &spread)?;
-                statistics.weights = Some(GeneWeights::fit(&measured, labels, n_classes)?);
+                let all: Vec<usize> = (0..labels.len()).collect();
+                statistics.weights = Some(GeneWeights::fit(&measured, &all, labels, n_classes)?);
             }
             statistics.spread = Some(spread);
         }
@@ -264,6 +267,12 @@ impl Config {
                 "train.backbone_share",
                 "1 where model.pool_size is 0",
             ),
+            (
+                train.pool_share > 0.0 && train.pool_share <= 1.0,
+                "train.pool_share",
+                "above 0, at most 1",
+            ),
+            (train.embedding_noise >= 0.0, "train.embedding_noise", "0 or more"),
             (train.evaluate_every > 0, "train.evaluate_every", "at least 1"),
             (train.checkpoint_every > 0, "train.checkpoint_every", "at least 1"),
             (self.rank.top_genes > 0, "rank.top_genes", "at least 1"),

@@ -11,8 +11,9 @@ use super::answer::{Answer, answers};
 use crate::cells::{CsrMatrix, Dense, MatrixState, log1p_cp10k};
 use crate::embed::EmbeddingTable;
 use crate::rank::{Expression, GeneSpread, ReadableCells};
+use crate::train::calibrate::Calibration;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::evaluate::read_cells;
+use crate::train::evaluate::{add_gene_weights, read_cells};
 use crate::{Error, Result};
 
 /// Where the parts of an annotator are and how it runs, if not as training left them.
@@ -122,11 +123,15 @@ impl<B: Backend> TrainedAnnotator<B> {
         let readable = ReadableCells::new(input, gene_rows, statistics, spread, &config.rank)?;
         let cells: Vec<usize> = (0..readable.ranked.n_cells()).collect();
         let size = config.train.micro_batch_size;
-        let readout =
+        let mut readout =
             read_cells(&self.annotator, &self.trainable, &readable, &cells, size, on_progress);
+        let calibration = self.checkpoint.card.calibration.as_ref();
+        let (by_genes, weight) =
+            (readable.by_genes.as_ref(), Calibration::text_weight(calibration));
+        add_gene_weights(&mut readout.logits, by_genes, &cells, weight);
         let logits = Dense { n_rows: cells.len(), n_cols: classes.len(), values: readout.logits };
         Ok(ReadBlock {
-            answers: answers(&logits, self.checkpoint.card.calibration.as_ref())?,
+            answers: answers(&logits, calibration)?,
             states: Dense { n_rows: cells.len(), n_cols: self.features(), values: readout.states },
         })
     }

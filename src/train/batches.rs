@@ -4,7 +4,7 @@
 use rand::seq::{SliceRandom, index};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use screader_models::reader::{MeasuredGenes, PackedCells};
+use screader_models::reader::{EmbeddingNoise, MeasuredGenes, PackedCells};
 
 use crate::rank::{RankedCells, ReadableCells};
 
@@ -98,16 +98,19 @@ pub fn pack(cells: &[usize], readable: &ReadableCells) -> PackedCells {
 pub struct Sight {
     /// Share of each cell's ranked genes that is dropped.
     pub gene_dropout: f64,
-    /// Measured genes of the step; 0 for all.
-    pub genes_per_step: usize,
-    /// Seed of both.
+    /// Share of the measured genes that is seen.
+    pub pool_share: f64,
+    /// Deviation of the noise on the genes' embeddings.
+    pub embedding_noise: f32,
+    /// Seed of all three.
     pub seed: u64,
     /// The step.
     pub step: usize,
 }
 
-/// Pack `cells` as a step sees them; the backbone reads the first `read` of them. What it does not see depends on seed and step alone, and for ranked
-/// genes on the cell: micro-batches of a step see the same measured genes.
+/// Pack `cells` as a step sees them; the backbone reads the first `read` of them. What it does not see depends
+/// on seed and step alone, and for ranked genes on the cell: micro-batches of a step see the same measured
+/// genes, under the same noise.
 pub fn pack_in_sight(
     cells: &[usize],
     read: usize,
@@ -129,15 +132,12 @@ pub fn pack_in_sight(
         packed.lengths.push(packed.genes.len() - before);
     }
     let count = readable.measured.genes.len();
-    let columns = match sight.genes_per_step {
-        0 => (0..count).collect(),
-        some => {
-            let mut rng = stream(seed ^ 0x6765_6e65, step as u64);
-            let mut columns = index::sample(&mut rng, count, some.min(count)).into_vec();
-            columns.sort_unstable();
-            columns
-        }
-    };
+    let mut rng = stream(seed ^ 0x6765_6e65, step as u64);
+    let shown = (count as f64 * sight.pool_share).ceil() as usize;
+    let mut columns = index::sample(&mut rng, count, shown).into_vec();
+    columns.sort_unstable();
+    packed.noise = (sight.embedding_noise > 0.0)
+        .then(|| EmbeddingNoise { deviation: sight.embedding_noise, seed: rng.random() });
     packed.measured = measured(cells, &columns, readable);
     packed
 }

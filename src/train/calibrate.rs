@@ -4,9 +4,10 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::Evaluation;
+use super::evaluate::{add_gene_weights, cross_entropy};
 use super::task::Task;
 use crate::Result;
+use crate::cells::Dense;
 use crate::score::{
     UnknownThreshold, expected_calibration_error, fit_temperature, softmax_confidence,
     unknown_threshold,
@@ -15,9 +16,18 @@ use crate::score::{
 /// Bins of the reported calibration error, as in Guo et al. 2017.
 const BINS: usize = 15;
 
+/// Weights of the text beside the genes' own that are tried after 1, by the loss on the validation cells.
+const LESSER_TEXT_WEIGHTS: [f32; 4] = [0.5, 0.25, 0.1, 0.0];
+
+/// Weight of the text where no validation cell has tested what was learned of it: of a few cells a network
+/// learns to be surer than it should.
+const UNTESTED_TEXT_WEIGHT: f32 = 0.1;
+
 /// How scores become a confidence, and below which confidence a cell is called unknown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
+    /// Times that the network's log-probabilities count beside those of the genes' own weights.
+    pub text_weight: f32,
     /// Divides the class scores before softmax.
     pub temperature: f64,
     /// The confidence below which the answer is "unknown".
@@ -46,13 +56,31 @@ impl Display for Calibration {
 }
 
 impl Calibration {
-    /// Choose temperature and threshold on the validation cells.
-    pub fn fit(task: &Task, evaluation: &Evaluation, precision: f64) -> Result<Self> {
+    /// Choose text weight, temperature and threshold on the validation cells of `task`, at least one, by the
+    /// class scores that the network gives them, `[cells, classes]`.
+    ///
+    /// # Errors
+    /// A score that is not finite.
+    pub fn fit(task: &Task, network: &Dense, precision: f64) -> Result<Self> {
         let cells = &task.split.validation;
         let truth: Vec<usize> = cells.iter().map(|&cell| task.labels[cell]).collect();
-        let temperature = fit_temperature(&evaluation.logits, &truth)?;
+        let by_genes = task.readable.by_genes.as_ref();
+        let tried = |weight: f32| -> Result<(f64, f32, f64, Dense)> {
+            let mut logits = network.clone();
+            add_gene_weights(&mut logits.values, by_genes, cells, weight);
+            let temperature = fit_temperature(&logits, &truth)?;
+            Ok((cross_entropy(&logits, &truth, temperature), weight, temperature, logits))
+        };
+        let mut best = tried(1.0)?;
+        for weight in LESSER_TEXT_WEIGHTS.into_iter().filter(|_| by_genes.is_some()) {
+            let other = tried(weight)?;
+            if other.0 < best.0 {
+                best = other;
+            }
+        }
+        let (_, text_weight, temperature, logits) = best;
         let judged = |temperature: f64| -> Result<(Vec<f32>, Vec<bool>)> {
-            let answers = softmax_confidence(&evaluation.logits, temperature)?;
+            let answers = softmax_confidence(&logits, temperature)?;
             let right = answers.iter().zip(&truth).map(|(answer, truth)| answer.0 == *truth);
             let right = right.collect();
             Ok((answers.into_iter().map(|answer| answer.1).collect(), right))
@@ -60,6 +88,7 @@ impl Calibration {
         let (before, right) = judged(1.0)?;
         let (after, _) = judged(temperature)?;
         Ok(Self {
+            text_weight,
             temperature,
             unknown: unknown_threshold(&after, &right, precision)?,
             expected_error: [
@@ -68,5 +97,76 @@ impl Calibration {
             ],
             cells: cells.len(),
         })
+    }
+
+    /// Times that the network's log-probabilities count beside the genes' own, tested or not.
+    pub fn text_weight(calibration: Option<&Self>) -> f32 {
+        calibration.map_or(UNTESTED_TEXT_WEIGHT, |calibration| calibration.text_weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rank::{GeneMedians, GeneStatistics, ReadableCells};
+    use crate::train::splits::Split;
+
+    const CELLS: usize = 60;
+
+    /// Cells of three types, all of them to validate by; `scores` are the genes' log-probabilities.
+    fn task(scores: impl Fn(usize, usize) -> f32) -> Task {
+        let labels: Vec<usize> = (0..CELLS).map(|cell| cell % 3).collect();
+        Task {
+            names: (0..CELLS).map(|cell| cell.to_string()).collect(),
+            classes: ["a", "b", "c"].map(String::from).to_vec(),
+            balanced_weights: vec![1.0; 3],
+            labels,
+            split: Split { train: vec![], validation: (0..CELLS).collect(), test: vec![] },
+            readable: ReadableCells { by_genes: Some(dense(scores)), ..ReadableCells::default() },
+            statistics: GeneStatistics {
+                medians: GeneMedians(Vec::new()),
+                highly_variable: None,
+                spread: None,
+                weights: None,
+            },
+        }
+    }
+
+    fn dense(scores: impl Fn(usize, usize) -> f32) -> Dense {
+        let values = (0..CELLS).flat_map(|cell| (0..3).map(move |class| (cell, class)));
+        let values = values.map(|(cell, class)| scores(cell, class)).collect();
+        Dense { n_rows: CELLS, n_cols: 3, values }
+    }
+
+    /// Log-probabilities that favour the right class, but in every `wrong`-th cell the next.
+    fn witness(wrong: usize) -> impl Fn(usize, usize) -> f32 {
+        move |cell, class| {
+            let favoured = (cell + usize::from(cell % wrong == 0)) % 3;
+            if class == favoured { -0.1 } else { -3.0 }
+        }
+    }
+
+    #[test]
+    fn the_text_counts_as_much_as_it_has_shown_to_know() {
+        let weight = |genes: usize, text: usize| {
+            let calibration = Calibration::fit(&task(witness(genes)), &dense(witness(text)), 0.9);
+            calibration.unwrap().text_weight
+        };
+        assert_eq!(
+            weight(3, 11),
+            1.0,
+            "text that is nearly always right beside genes that are not"
+        );
+        assert!(weight(20, 2) <= 0.25, "text that is wrong in every other cell");
+    }
+
+    #[test]
+    fn untested_text_counts_little_and_text_alone_counts_whole() {
+        assert_eq!(Calibration::text_weight(None), UNTESTED_TEXT_WEIGHT);
+        let mut alone = task(witness(3));
+        alone.readable.by_genes = None;
+        let calibration = Calibration::fit(&alone, &dense(witness(5)), 0.9).unwrap();
+        assert_eq!(calibration.text_weight, 1.0);
+        assert_eq!(Calibration::text_weight(Some(&calibration)), 1.0);
     }
 }

@@ -20,13 +20,12 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Mean of the classes' F1.
     pub macro_f1: f64,
-    /// Class scores, `[cells, classes]`.
-    pub logits: Dense,
     /// Class of each cell by its highest score.
     pub predicted: Vec<usize>,
 }
 
-/// Read `cells`, in micro-batches of like length; the answers come in the order of `cells`.
+/// Read `cells` by the network alone, in micro-batches of like length; the answers come in the order of
+/// `cells`.
 pub fn read_cells<B: Backend>(
     annotator: &Annotator<B>,
     trainable: &Trainable<B>,
@@ -47,20 +46,26 @@ pub fn read_cells<B: Backend>(
         scatter(&part.logits, places, cells.len(), &mut readout.logits);
         on_progress(chunk.len());
     }
-    if let Some(by_genes) = &readable.by_genes {
-        add_log_probabilities(&mut readout.logits, by_genes, cells);
-    }
     readout
 }
 
-/// Let what the genes say by themselves have its say: both are taken as independent witnesses, so that their
-/// log-probabilities add up.
-fn add_log_probabilities(logits: &mut [f32], by_genes: &Dense, cells: &[usize]) {
+/// Let what the genes say by themselves have its say beside the network's `logits` of `cells`: both are taken
+/// as witnesses, whose log-probabilities add up, those of the network, which goes by text, times
+/// `text_weight`. Without genes that say anything the network's logits stay as they are.
+pub fn add_gene_weights(
+    logits: &mut [f32],
+    by_genes: Option<&Dense>,
+    cells: &[usize],
+    text_weight: f32,
+) {
+    let Some(by_genes) = by_genes else { return };
     let classes = by_genes.n_cols;
     for (row, &cell) in logits.chunks_exact_mut(classes.max(1)).zip(cells) {
         let norm = log_sum_exp(row) as f32;
         let said = &by_genes.values[cell * classes..(cell + 1) * classes];
-        row.iter_mut().zip(said).for_each(|(logit, said)| *logit += said - norm);
+        row.iter_mut()
+            .zip(said)
+            .for_each(|(logit, said)| *logit = text_weight * (*logit - norm) + said);
     }
 }
 
@@ -72,28 +77,40 @@ fn scatter(rows: &[f32], places: &[usize], cells: usize, into: &mut Vec<f32>) {
     }
 }
 
-/// Read the labelled cells `cells` of `task`, at least one, and compare.
+/// Read the labelled cells `cells` of `task`, at least one, and compare; the network's log-probabilities count
+/// `text_weight` times beside those of the genes' own weights.
 pub fn evaluate<B: Backend>(
     annotator: &Annotator<B>,
     trainable: &Trainable<B>,
     task: &Task,
     cells: &[usize],
     micro_batch_size: usize,
+    text_weight: f32,
 ) -> Result<Evaluation> {
-    let readout = read_cells(annotator, trainable, &task.readable, cells, micro_batch_size, |_| {});
+    let readable = &task.readable;
+    let mut readout = read_cells(annotator, trainable, readable, cells, micro_batch_size, |_| {});
+    add_gene_weights(&mut readout.logits, readable.by_genes.as_ref(), cells, text_weight);
     let classes = task.classes.len();
     let truth: Vec<usize> = cells.iter().map(|&cell| task.labels[cell]).collect();
     let predicted = argmax(&readout.logits, classes);
-    let nats = |(row, &class): (&[f32], &usize)| log_sum_exp(row) - f64::from(row[class]);
-    let loss = readout.logits.chunks_exact(classes).zip(&truth).map(nats).sum::<f64>();
     let confusion = Confusion::new(&truth, &predicted, classes)?;
+    let logits = Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits };
     Ok(Evaluation {
-        loss: loss / cells.len().max(1) as f64,
+        loss: cross_entropy(&logits, &truth, 1.0),
         accuracy: confusion.accuracy(),
         macro_f1: confusion.macro_average().f1,
-        logits: Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits },
         predicted,
     })
+}
+
+/// Mean cross-entropy of class scores `[cells, classes]`, divided by `temperature`, in nats.
+pub fn cross_entropy(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
+    let nats = |(row, &class): (&[f32], &usize)| {
+        let row: Vec<f32> = row.iter().map(|score| score / temperature as f32).collect();
+        log_sum_exp(&row) - f64::from(row[class])
+    };
+    let rows = logits.values.chunks_exact(logits.n_cols.max(1));
+    rows.zip(truth).map(nats).sum::<f64>() / truth.len().max(1) as f64
 }
 
 /// Class of each row by its highest score; of equal scores the first.
@@ -104,4 +121,36 @@ pub fn argmax(logits: &[f32], classes: usize) -> Vec<usize> {
 fn log_sum_exp(row: &[f32]) -> f64 {
     let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     f64::from(peak) + row.iter().map(|&x| f64::from(x - peak).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_probabilities_add_up_those_of_the_text_by_their_weight() {
+        let said: [[f32; 3]; 2] = [[-0.2, -2.0, -3.5], [-1.5, -0.5, -2.0]];
+        let by_genes = Dense { n_rows: 2, n_cols: 3, values: said.concat() };
+        let network = [1.0f32, 3.0, -1.0];
+        let norm = network.iter().map(|score| score.exp()).sum::<f32>().ln();
+        for weight in [0.0, 0.25, 1.0] {
+            let mut logits = network.to_vec();
+            add_gene_weights(&mut logits, Some(&by_genes), &[1], weight);
+            for ((logit, score), said) in logits.iter().zip(network).zip(said[1]) {
+                assert!((logit - (weight * (score - norm) + said)).abs() < 1e-5);
+            }
+        }
+        let mut logits = network.to_vec();
+        add_gene_weights(&mut logits, None, &[1], 0.25);
+        assert_eq!(logits, network, "where genes say nothing the text says all");
+    }
+
+    #[test]
+    fn cross_entropy_of_even_scores_is_the_logarithm_of_their_number() {
+        let logits = Dense { n_rows: 2, n_cols: 4, values: vec![0.5; 8] };
+        assert!((cross_entropy(&logits, &[0, 3], 1.0) - 4f64.ln()).abs() < 1e-6);
+        let sure = Dense { n_rows: 1, n_cols: 2, values: vec![2.0, 0.0] };
+        let expected = (1.0 + (-1f64).exp()).ln();
+        assert!((cross_entropy(&sure, &[0], 2.0) - expected).abs() < 1e-6);
+    }
 }

@@ -122,7 +122,8 @@ impl<A: AutodiffBackend> Run<'_, A> {
         let whole: f32 = batch.iter().map(|&cell| weight(cell)).sum();
         let sight = Sight {
             gene_dropout: train.gene_dropout,
-            genes_per_step: train.genes_per_step,
+            pool_share: train.pool_share,
+            embedding_noise: train.embedding_noise,
             seed: train.seed,
             step,
         };
@@ -167,7 +168,7 @@ impl<A: AutodiffBackend> Run<'_, A> {
             return Ok(None);
         }
         let (reader, size) = (for_reading(trainable), self.config.train.micro_batch_size);
-        evaluate(self.annotator, &reader, self.task, cells, size).map(Some)
+        evaluate(self.annotator, &reader, self.task, cells, size, 1.0).map(Some)
     }
 
     fn checkpoint(

@@ -9,5 +9,6 @@ mod journal;
 pub mod labelled;
 pub mod result;
 pub mod schedule;
+pub mod settle;
 pub mod splits;
 pub mod task;

@@ -3,7 +3,7 @@
 use super::labelled::Labelled;
 use crate::cells::MatrixState;
 use crate::config::Config;
-use crate::rank::{Expression, GeneStatistics, ReadableCells};
+use crate::rank::{Expression, GeneStatistics, GeneWeights, ReadableCells};
 use crate::train::splits::{Split, split};
 use crate::{Error, Result};
 
@@ -51,6 +51,20 @@ impl Task {
             readable,
             statistics,
         })
+    }
+
+    /// Learn the genes' own weights of training and validation cells both.
+    ///
+    /// # Errors
+    /// Those of [`GeneWeights::fit`].
+    pub fn learn_gene_weights_of_all(&mut self) -> Result<()> {
+        let cells = [self.split.train.as_slice(), &self.split.validation].concat();
+        let labels: Vec<usize> = cells.iter().map(|&cell| self.labels[cell]).collect();
+        let measured = &self.readable.measured;
+        let weights = GeneWeights::fit(measured, &cells, &labels, self.classes.len())?;
+        self.readable.by_genes = weights.log_probabilities(measured);
+        self.statistics.weights = Some(weights);
+        Ok(())
     }
 
     /// Number of cells of each class among `cells`.

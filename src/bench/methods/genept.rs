@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use crate::Result;
 use crate::baselines::{
     GenePtConfig, GenePtSConfig, KnnConfig, LogisticConfig, LogisticRegression, Metric,
-    cell_sentences, genept_w, knn,
+    cell_sentences, genept_w, genept_w_centred, knn, mean_sum,
 };
 use crate::bench::material::Material;
 use crate::bench::method::{About, Context, Method};
@@ -24,6 +24,9 @@ use crate::embed::{MINILM_MODEL, MiniLm, TextEmbedder, find_minilm};
 enum Cell {
     /// The expression-weighted mean of its genes' embeddings.
     Weighted,
+    /// The same against the mean cell, of standardised embeddings: no published method, but what the text tells
+    /// without anything that is trained.
+    Centred,
     /// The embedding of the sentence of its genes' names.
     Sentence,
 }
@@ -41,7 +44,7 @@ struct GenePt {
     head: Head,
 }
 
-/// Both cells under both heads.
+/// Each cell under both heads.
 pub fn all() -> Vec<impl Method> {
     let one = |name, label, cell, head| GenePt {
         about: About { name, label, role: Role::Baseline },
@@ -51,6 +54,8 @@ pub fn all() -> Vec<impl Method> {
     vec![
         one("genept-w-knn", "GenePT-w, 10-NN", Cell::Weighted, Head::Neighbours),
         one("genept-w-linear", "GenePT-w, linear", Cell::Weighted, Head::Linear),
+        one("genept-w-centred-knn", "GenePT-w centred, 10-NN", Cell::Centred, Head::Neighbours),
+        one("genept-w-centred-linear", "GenePT-w centred, linear", Cell::Centred, Head::Linear),
         one("genept-s-knn", "GenePT-s, 10-NN", Cell::Sentence, Head::Neighbours),
         one("genept-s-linear", "GenePT-s, linear", Cell::Sentence, Head::Linear),
     ]
@@ -64,6 +69,7 @@ impl Method for GenePt {
     fn depends_on(&self, material: &Material) -> String {
         let cell = match self.cell {
             Cell::Weighted => format!("{:?}", material.config.genept),
+            Cell::Centred => "centred".to_owned(),
             Cell::Sentence => format!("{:?} {MINILM_MODEL}", GenePtSConfig::default()),
         };
         format!("{cell} {:?} {:?}", neighbours(&material.config.genept, usize::MAX), linear())
@@ -86,7 +92,7 @@ impl Method for GenePt {
         };
         let fit_seconds = began.elapsed().as_secs_f64() + saved;
         let began = Instant::now();
-        let (asked, saved) = self.target(trial, context)?;
+        let (asked, saved) = self.target(trial, context, &learnable)?;
         let said = match model {
             Some(model) => model.predict(&asked)?,
             None => {
@@ -112,33 +118,54 @@ impl GenePt {
         learnable: &[usize],
     ) -> Result<(Dense, f64)> {
         let seen = trial.see_source(learnable)?.expression;
-        self.vectors(&seen, trial, &trial.source.gene_rows, &trial.source.var.index, context)
-    }
-
-    /// Vectors of the test cells, and the seconds that a cache saved.
-    fn target(&self, trial: &Trial<'_>, context: &Context<'_>) -> Result<(Dense, f64)> {
-        let seen = trial.see_target()?.expression;
-        self.vectors(&seen, trial, trial.target_rows, &trial.target.var.index, context)
-    }
-
-    fn vectors(
-        &self,
-        seen: &CsrMatrix,
-        trial: &Trial<'_>,
-        gene_rows: &[Option<u32>],
-        names: &[String],
-        context: &Context<'_>,
-    ) -> Result<(Dense, f64)> {
+        let rows = &trial.source.gene_rows;
         match self.cell {
             Cell::Weighted => {
                 let config = &context.material.config.genept;
-                Ok((genept_w(seen, gene_rows, &trial.table.embeddings, config)?, 0.0))
+                Ok((genept_w(&seen, rows, &trial.table.embeddings, config)?, 0.0))
             }
-            Cell::Sentence => {
-                context.sentences.embed(&cell_sentences(seen, names, &GenePtSConfig::default())?)
+            Cell::Centred => {
+                let embeddings = trial.table.standardised().embeddings;
+                let mean = mean_sum(&seen, rows, &embeddings)?;
+                Ok((genept_w_centred(&seen, rows, &embeddings, &mean)?, 0.0))
             }
+            Cell::Sentence => sentences(&seen, &trial.source.var.index, context),
         }
     }
+
+    /// Vectors of the test cells, and the seconds that a cache saved.
+    fn target(
+        &self,
+        trial: &Trial<'_>,
+        context: &Context<'_>,
+        learnable: &[usize],
+    ) -> Result<(Dense, f64)> {
+        let seen = trial.see_target()?.expression;
+        let rows = trial.target_rows;
+        match self.cell {
+            Cell::Weighted => {
+                let config = &context.material.config.genept;
+                Ok((genept_w(&seen, rows, &trial.table.embeddings, config)?, 0.0))
+            }
+            Cell::Centred => {
+                let embeddings = trial.table.standardised().embeddings;
+                let (learned, asked) = trial.common_rows();
+                // Without a gene in common the test cells have no mean but their own.
+                if asked.iter().all(Option::is_none) {
+                    let mean = mean_sum(&seen, rows, &embeddings)?;
+                    return Ok((genept_w_centred(&seen, rows, &embeddings, &mean)?, 0.0));
+                }
+                let source = trial.see_source(learnable)?.expression;
+                let mean = mean_sum(&source, &learned, &embeddings)?;
+                Ok((genept_w_centred(&seen, &asked, &embeddings, &mean)?, 0.0))
+            }
+            Cell::Sentence => sentences(&seen, &trial.target.var.index, context),
+        }
+    }
+}
+
+fn sentences(seen: &CsrMatrix, names: &[String], context: &Context<'_>) -> Result<(Dense, f64)> {
+    context.sentences.embed(&cell_sentences(seen, names, &GenePtSConfig::default())?)
 }
 
 fn neighbours(config: &GenePtConfig, cells: usize) -> KnnConfig {

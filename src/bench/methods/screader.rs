@@ -7,7 +7,6 @@ use burn::tensor::backend::AutodiffBackend;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use screader_models::mlp::MlpKind;
 use screader_models::reader::Combine;
 
 use crate::backbone::Backbone;
@@ -24,15 +23,17 @@ use crate::infer::answers;
 use crate::rank::{Expression, GeneSpread, ReadableCells};
 use crate::train::calibrate::Calibration;
 use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
-use crate::train::evaluate::{evaluate, read_cells};
+use crate::train::evaluate::{add_gene_weights, read_cells};
 use crate::train::fit::Run;
+use crate::train::settle::settle;
 use crate::train::splits::Split;
 use crate::train::task::{Task, balanced};
 use crate::{Error, Result};
 
-/// The encodings beside the one that the settings name; they are run where they are asked for.
-pub const OTHER_ENCODINGS: [&str; 4] =
-    ["screader-concat-pe", "screader-multiply", "screader-add-pe", "screader-none"];
+/// The encodings beside the one that the settings name, and screader without the genes' own weights; they are
+/// run where they are asked for.
+pub const ON_REQUEST: [&str; 5] =
+    ["screader-concat-pe", "screader-multiply", "screader-add-pe", "screader-none", "text-alone"];
 
 /// What stands between projection and head.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,8 +50,10 @@ struct Screader {
     shuffled: bool,
     /// The encoding, where not that of the settings.
     combine: Option<Combine>,
-    /// Plain layers, as in scReader's paper, where not those of the settings.
-    plain: bool,
+    /// Whether the head is given what the body makes of the cell and nothing beside it, as in scReader's paper.
+    bare: bool,
+    /// Whether genes have no weights of their own, so that text alone tells.
+    text_alone: bool,
 }
 
 /// screader, its other encodings, its controls, and the paper's own baseline.
@@ -60,7 +63,8 @@ pub fn all() -> Vec<impl Method> {
         body: BodyKind::Given,
         shuffled: false,
         combine: None,
-        plain: false,
+        bare: false,
+        text_alone: false,
     };
     let encoding = |name, label, combine| Screader {
         combine: Some(combine),
@@ -79,9 +83,10 @@ pub fn all() -> Vec<impl Method> {
             ..control("shuffled-genes", "shuffled gene embeddings", BodyKind::Given)
         },
         control("no-llama", "no LLaMA", BodyKind::MeanPool),
+        Screader { text_alone: true, ..control("text-alone", "gene text alone", BodyKind::Given) },
         Screader {
             combine: Some(Combine::Multiply),
-            plain: true,
+            bare: true,
             body: BodyKind::MeanPool,
             ..one("mean-pool-mlp", "mean-pool MLP (paper's baseline)", Role::Baseline)
         },
@@ -110,8 +115,7 @@ impl Method for Screader {
         let table = shuffled.as_ref().unwrap_or(trial.table);
         let backbone = self.backbone(&context.material.backbone, trial.seed)?;
         let (task, asked) = task(trial, &config)?;
-        let (config, task, asked) = (&config, &task, &asked);
-        let fit = Fit { config, task, asked, table, backbone: &backbone };
+        let fit = Fit { config: &config, task, asked, table, backbone: &backbone };
         let outcome = on_device!(context.device, B, device => {
             fit.run::<burn::backend::Autodiff<B>>(context.folder, &device)
         })?;
@@ -127,9 +131,10 @@ impl Screader {
         if let Some(combine) = self.combine {
             config.model.combine = combine;
         }
-        if self.plain {
-            (config.model.projection, config.model.head) = (MlpKind::Plain, MlpKind::Plain);
-            (config.model.projection_layers, config.model.head_layers) = (5, 5);
+        if self.text_alone {
+            config.model.gene_weights = false;
+        }
+        if self.bare {
             (config.model.pool_size, config.train.backbone_share) = (0, 1.0);
             config.model.gene_weights = false;
         }
@@ -198,47 +203,46 @@ fn task(trial: &Trial<'_>, config: &Config) -> Result<(Task, ReadableCells)> {
 /// One network to train and to ask.
 struct Fit<'a> {
     config: &'a Config,
-    task: &'a Task,
+    task: Task,
     /// The test cells.
-    asked: &'a ReadableCells,
+    asked: ReadableCells,
     table: &'a EmbeddingTable,
     backbone: &'a Backbone,
 }
 
 impl Fit<'_> {
-    fn run<A: AutodiffBackend>(&self, folder: &Path, device: &A::Device) -> Result<Outcome> {
+    fn run<A: AutodiffBackend>(mut self, folder: &Path, device: &A::Device) -> Result<Outcome> {
         let began = Instant::now();
-        let (config, task) = (self.config, self.task);
+        let config = self.config;
         let annotator = self.backbone.annotator::<A::InnerBackend>(self.table, config, device)?;
-        let sizes = config.model.trainable(&annotator, task.classes.len());
+        let sizes = config.model.trainable(&annotator, self.task.classes.len());
         let card = self.card(sizes.clone());
         let resume = self.interrupted(folder, &card)?;
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let trainable = sizes.init(config.train.seed, annotator.token_scale()?, device);
+        let task = &self.task;
         let run = Run::<A> { config, task, annotator: &annotator, card, folder, quiet: true };
-        let best = run.fit(trainable, device, resume)?;
-        let trainable = best.trainable::<A::InnerBackend>(device)?;
-        let size = config.train.micro_batch_size;
-        let calibration = match task.split.validation.is_empty() {
-            true => None,
-            false => {
-                let cells = &task.split.validation;
-                let validation = evaluate(&annotator, &trainable, task, cells, size)?;
-                Some(Calibration::fit(task, &validation, config.infer.unknown_precision)?)
-            }
-        };
+        let mut best = run.fit(trainable, device, resume)?;
+        settle(&mut best, &mut self.task, &annotator, device)?;
         let fit_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
+        let trainable = best.trainable::<A::InnerBackend>(device)?;
+        let calibration = best.card.calibration.as_ref();
         let cells: Vec<usize> = (0..self.asked.ranked.n_cells()).collect();
-        let readout = read_cells(&annotator, &trainable, self.asked, &cells, size, |_| {});
-        let logits =
-            Dense { n_rows: cells.len(), n_cols: task.classes.len(), values: readout.logits };
-        let said = answers(&logits, calibration.as_ref())?;
+        let size = config.train.micro_batch_size;
+        let mut readout = read_cells(&annotator, &trainable, &self.asked, &cells, size, |_| {});
+        let weights = best.statistics.weights.as_ref();
+        let by_genes = weights.and_then(|one| one.log_probabilities(&self.asked.measured));
+        let weight = Calibration::text_weight(calibration);
+        add_gene_weights(&mut readout.logits, by_genes.as_ref(), &cells, weight);
+        let n_cols = self.task.classes.len();
+        let logits = Dense { n_rows: cells.len(), n_cols, values: readout.logits };
+        let said = answers(&logits, calibration)?;
         Ok(Outcome {
             predicted: said.iter().map(|answer| answer.class).collect(),
             confidence: said.iter().map(|answer| answer.confidence).collect(),
-            unknown_below: calibration.map(|calibration| calibration.unknown.threshold),
+            unknown_below: calibration.map(|one| one.unknown.threshold),
             embedding: Some(Dense {
                 n_rows: cells.len(),
                 n_cols: sizes.features(),
