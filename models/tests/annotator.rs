@@ -13,7 +13,9 @@ use screader_models::adamw::global_norm;
 use screader_models::annotator::{Annotator, Body, Readout, for_reading};
 use screader_models::llama::{Llama, LlamaConfig};
 use screader_models::mlp::{MlpConfig, MlpKind};
-use screader_models::reader::{Combine, MeasuredGenes, Order, PackedCells, TokenSource};
+use screader_models::reader::{
+    Combine, EmbeddingNoise, MeasuredGenes, Order, PackedCells, TokenSource,
+};
 use screader_models::trainable::{
     NamedParameter, PoolConfig, Trainable, TrainableConfig, read_parameters, write_parameters,
 };
@@ -103,7 +105,13 @@ fn cells() -> PackedCells {
             genes: vec![1, 4, 8, 19],
             values: (0..12).map(|at| (at as f32 * 0.7).sin()).collect(),
         },
+        noise: None,
     }
+}
+
+/// The cells as a step of training sees them.
+fn noisy_cells() -> PackedCells {
+    PackedCells { noise: Some(EmbeddingNoise { deviation: 0.3, seed: 9 }), ..cells() }
 }
 
 fn only(cells: &PackedCells, cell: usize) -> PackedCells {
@@ -117,6 +125,7 @@ fn only(cells: &PackedCells, cell: usize) -> PackedCells {
             genes: cells.measured.genes.clone(),
             values: cells.measured.values[cell * 4..(cell + 1) * 4].to_vec(),
         },
+        noise: cells.noise,
     }
 }
 
@@ -147,7 +156,7 @@ fn gradients_are_those_of_the_loss() {
 }
 
 fn follows_its_loss(annotator: &Annotator<B>, trainable: &Trainable<A>, parts: &[&str]) {
-    let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+    let (cells, targets, weights) = (noisy_cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
     let loss = |parameters: Vec<NamedParameter>| {
         let moved = write_parameters(trainable.clone(), parameters).unwrap();
         annotator.gradients(&moved, &cells, &targets, &weights).loss
@@ -265,8 +274,10 @@ fn a_cell_is_read_the_same_alone_and_in_company() {
 fn micro_batches_add_up_to_the_batch() {
     let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
     let (_, trainable) = trainable(&annotator, MlpKind::Residual);
-    let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+    let (cells, targets, weights) = (noisy_cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
     let whole = annotator.gradients(&trainable, &cells, &targets, &weights);
+    let quiet = annotator.gradients(&trainable, &self::cells(), &targets, &weights);
+    assert!((quiet.loss - whole.loss).abs() > 1e-4, "noise is part of what is learned from");
     let mut accumulated = burn::optim::GradientsAccumulator::new();
     let mut loss = 0.0;
     for cell in 0..3 {
