@@ -116,7 +116,8 @@ impl Coverage {
                 self.share() * 100.0,
                 missing.unwrap_or_else(|| "none".into()),
             ),
-            "take the gene table of the cells' species, and check which column of var names the genes",
+            "take the gene table of the cells' species, check which column of var names the genes, or lower \
+             data.minimum_coverage",
         ))
     }
 }
