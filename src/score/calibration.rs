@@ -146,7 +146,10 @@ pub fn unknown_threshold(
     best.ok_or_else(no_cells)
 }
 
-fn negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
+/// Mean of `-ln softmax(logits / temperature)[truth]`, in nats.
+///
+/// `logits` is `[cells, classes]`, at least one cell; `truth` is the class of each, below the number of classes.
+pub fn negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
     let of_cell = |(row, &truth): (&[f32], &usize)| {
         let scaled = |logit: f32| f64::from(logit) / temperature;
         let largest = row.iter().map(|&logit| scaled(logit)).fold(f64::NEG_INFINITY, f64::max);
@@ -212,4 +215,18 @@ fn check_confidence(confidence: &[f32], correct: &[bool]) -> Result<()> {
 
 fn no_cells() -> Error {
     Error::input("calibration", "at least one cell", "none", "set split.validation_fraction")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_of_even_scores_is_the_logarithm_of_their_number() {
+        let logits = Dense { n_rows: 2, n_cols: 4, values: vec![0.5; 8] };
+        assert!((negative_log_likelihood(&logits, &[0, 3], 1.0) - 4f64.ln()).abs() < 1e-6);
+        let sure = Dense { n_rows: 1, n_cols: 2, values: vec![2.0, 0.0] };
+        let expected = (1.0 + (-1f64).exp()).ln();
+        assert!((negative_log_likelihood(&sure, &[0], 2.0) - expected).abs() < 1e-6);
+    }
 }

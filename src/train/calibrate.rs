@@ -4,13 +4,13 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{add_gene_weights, cross_entropy};
+use super::evaluate::add_gene_weights;
 use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 use crate::score::{
-    UnknownThreshold, expected_calibration_error, fit_temperature, softmax_confidence,
-    unknown_threshold,
+    UnknownThreshold, expected_calibration_error, fit_temperature, negative_log_likelihood,
+    softmax_confidence, unknown_threshold,
 };
 
 /// Bins of the reported calibration error, as in Guo et al. 2017.
@@ -69,7 +69,7 @@ impl Calibration {
             let mut logits = network.clone();
             add_gene_weights(&mut logits.values, by_genes, cells, weight);
             let temperature = fit_temperature(&logits, &truth)?;
-            Ok((cross_entropy(&logits, &truth, temperature), weight, temperature, logits))
+            Ok((negative_log_likelihood(&logits, &truth, temperature), weight, temperature, logits))
         };
         let mut best = tried(1.0)?;
         for weight in LESSER_TEXT_WEIGHTS.into_iter().filter(|_| by_genes.is_some()) {

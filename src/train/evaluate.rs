@@ -9,7 +9,7 @@ use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 use crate::rank::ReadableCells;
-use crate::score::{Confusion, first_largest};
+use crate::score::{Confusion, first_largest, negative_log_likelihood};
 
 /// How well some labelled cells are read.
 #[derive(Debug, Clone)]
@@ -96,21 +96,11 @@ pub fn evaluate<B: Backend>(
     let confusion = Confusion::new(&truth, &predicted, classes)?;
     let logits = Dense { n_rows: cells.len(), n_cols: classes, values: readout.logits };
     Ok(Evaluation {
-        loss: cross_entropy(&logits, &truth, 1.0),
+        loss: negative_log_likelihood(&logits, &truth, 1.0),
         accuracy: confusion.accuracy(),
         macro_f1: confusion.macro_average().f1,
         predicted,
     })
-}
-
-/// Mean cross-entropy of class scores `[cells, classes]`, divided by `temperature`, in nats.
-pub fn cross_entropy(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
-    let nats = |(row, &class): (&[f32], &usize)| {
-        let row: Vec<f32> = row.iter().map(|score| score / temperature as f32).collect();
-        log_sum_exp(&row) - f64::from(row[class])
-    };
-    let rows = logits.values.chunks_exact(logits.n_cols.max(1));
-    rows.zip(truth).map(nats).sum::<f64>() / truth.len().max(1) as f64
 }
 
 /// Class of each row by its highest score; of equal scores the first.
@@ -143,14 +133,5 @@ mod tests {
         let mut logits = network.to_vec();
         add_gene_weights(&mut logits, None, &[1], 0.25);
         assert_eq!(logits, network, "where genes say nothing the text says all");
-    }
-
-    #[test]
-    fn cross_entropy_of_even_scores_is_the_logarithm_of_their_number() {
-        let logits = Dense { n_rows: 2, n_cols: 4, values: vec![0.5; 8] };
-        assert!((cross_entropy(&logits, &[0, 3], 1.0) - 4f64.ln()).abs() < 1e-6);
-        let sure = Dense { n_rows: 1, n_cols: 2, values: vec![2.0, 0.0] };
-        let expected = (1.0 + (-1f64).exp()).ln();
-        assert!((cross_entropy(&sure, &[0], 2.0) - expected).abs() < 1e-6);
     }
 }
