@@ -195,8 +195,9 @@ fn disjoint_genes<'a>(material: &'a Material, plan: &Plan) -> Result<Vec<Trial<'
         genes.shuffle(&mut ChaCha8Rng::seed_from_u64(trial.seed));
         let learned: HashSet<u32> = genes.drain(..genes.len() / 2).collect();
         let side = |of_learned: bool| {
-            let is_shown = |row: &Option<u32>| row.map(|row| learned.contains(&row) == of_learned);
-            rows.iter().map(|row| is_shown(row).unwrap_or(false)).collect()
+            let is_shown =
+                |row: &Option<u32>| row.is_some_and(|row| learned.contains(&row) == of_learned);
+            rows.iter().map(is_shown).collect()
         };
         (trial.source_sight, trial.target_sight) = (Some(side(true)), Some(side(false)));
     }

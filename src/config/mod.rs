@@ -239,8 +239,7 @@ impl Config {
             let spread = GeneSpread::fit(matrix, gene_rows)?.most_variable(self.model.pool_genes);
             if self.model.gene_weights {
                 let measured = MeasuredCells::new(matrix, gene_rows, &spread)?;
-                let all: Vec<usize> = (0..labels.len()).collect();
-                statistics.weights = Some(GeneWeights::fit(&measured, &all, labels, n_classes)?);
+                statistics.weights = Some(GeneWeights::fit(&measured, labels, n_classes)?);
             }
             statistics.spread = Some(spread);
         }
@@ -272,7 +271,11 @@ impl Config {
                 "train.pool_share",
                 "above 0, at most 1",
             ),
-            (train.embedding_noise >= 0.0, "train.embedding_noise", "0 or more"),
+            (
+                train.embedding_noise >= 0.0 && train.embedding_noise.is_finite(),
+                "train.embedding_noise",
+                "0 or more, and finite",
+            ),
             (train.evaluate_every > 0, "train.evaluate_every", "at least 1"),
             (train.checkpoint_every > 0, "train.checkpoint_every", "at least 1"),
             (self.rank.top_genes > 0, "rank.top_genes", "at least 1"),

@@ -26,19 +26,13 @@ pub struct GeneWeights {
 }
 
 impl GeneWeights {
-    /// Learn from the cells numbered `learned` and their classes, all of them below `n_classes`.
+    /// Learn from `cells` and their classes, all of them below `n_classes`.
     ///
     /// # Errors
     /// Those of [`LogisticRegression::fit`], as fewer than two classes.
-    pub fn fit(
-        cells: &MeasuredCells,
-        learned: &[usize],
-        labels: &[usize],
-        n_classes: usize,
-    ) -> Result<Self> {
+    pub fn fit(cells: &MeasuredCells, labels: &[usize], n_classes: usize) -> Result<Self> {
         let config = LogisticConfig::default();
-        let expression = cells.expression().select_rows(learned);
-        let model = LogisticRegression::fit(&expression, labels, n_classes, &config)?;
+        let model = LogisticRegression::fit(cells.expression(), labels, n_classes, &config)?;
         let mut scores = model.intercepts;
         let rows = model.weights.values.chunks_exact(n_classes);
         for (&mean, weights) in cells.means().iter().zip(rows) {
@@ -96,8 +90,6 @@ mod tests {
     use crate::cells::CsrMatrix;
     use crate::rank::GeneSpread;
 
-    const ALL: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-
     /// Twelve cells of three classes, five genes; gene 3 + class is up.
     fn cells() -> (CsrMatrix, Vec<usize>, Vec<Option<u32>>) {
         let labels: Vec<usize> = (0..12).map(|cell| cell % 3).collect();
@@ -122,7 +114,7 @@ mod tests {
         let (matrix, labels, rows) = cells();
         let spread = GeneSpread::fit(&matrix, &rows).unwrap();
         let measured = MeasuredCells::new(&matrix, &rows, &spread).unwrap();
-        let weights = GeneWeights::fit(&measured, &ALL, &labels, 3).unwrap();
+        let weights = GeneWeights::fit(&measured, &labels, 3).unwrap();
         let said = weights.log_probabilities(&measured).unwrap();
         let model =
             LogisticRegression::fit(&matrix, &labels, 3, &LogisticConfig::default()).unwrap();
@@ -137,7 +129,7 @@ mod tests {
         let (matrix, labels, rows) = cells();
         let spread = GeneSpread::fit(&matrix, &rows).unwrap();
         let all = MeasuredCells::new(&matrix, &rows, &spread).unwrap();
-        let weights = GeneWeights::fit(&all, &ALL, &labels, 3).unwrap();
+        let weights = GeneWeights::fit(&all, &labels, 3).unwrap();
         let few: Vec<Option<u32>> = vec![Some(3), None, None, None, None];
         let spread = spread.among(&few).unwrap();
         let measured = MeasuredCells::new(&matrix, &few, &spread).unwrap();

@@ -121,9 +121,8 @@ pub struct MeasuredCells {
     /// Rows of the gene table, rising: the columns of the centred matrix.
     pub genes: Vec<u32>,
     means: Vec<f32>,
-    indptr: Vec<usize>,
-    columns: Vec<u32>,
-    expression: Vec<f32>,
+    /// log1p-CP10k, `[cells, genes]`.
+    expression: CsrMatrix,
 }
 
 impl MeasuredCells {
@@ -136,31 +135,36 @@ impl MeasuredCells {
         let rows = rows.map_or(0, |&last| last as usize + 1);
         let map = GeneMap::new(gene_rows, matrix.n_cols, rows)?;
         let place = places(&spread.genes, rows);
-        let mut cells = Self {
-            genes: spread.genes.clone(),
-            means: spread.means.clone(),
+        let mut expression = CsrMatrix {
+            n_rows: matrix.n_rows,
+            n_cols: spread.genes.len(),
             indptr: vec![0],
-            columns: Vec::new(),
-            expression: Vec::new(),
+            ..CsrMatrix::default()
         };
         let mut slots = map.slots();
         for cell in 0..matrix.n_rows {
             map.visit(matrix.row(cell), Addition::Log1p, &mut slots, |gene, value| {
                 let column = place[gene as usize];
                 if column != NOWHERE {
-                    cells.columns.push(column);
-                    cells.expression.push(value);
+                    expression.indices.push(column);
+                    expression.data.push(value);
                 }
             })
             .map_err(|entry| refuse_entry("expression", cell, entry))?;
-            cells.indptr.push(cells.columns.len());
+            expression.indptr.push(expression.nnz());
         }
-        Ok(cells)
+        Ok(Self { genes: spread.genes.clone(), means: spread.means.clone(), expression })
+    }
+
+    /// Copy the cells `cells`, in that order.
+    pub fn select(&self, cells: &[usize]) -> Self {
+        let expression = self.expression.select_rows(cells);
+        Self { genes: self.genes.clone(), means: self.means.clone(), expression }
     }
 
     /// Number of cells.
     pub fn n_cells(&self) -> usize {
-        self.indptr.len().saturating_sub(1)
+        self.expression.n_rows
     }
 
     /// Mean of each gene.
@@ -170,20 +174,13 @@ impl MeasuredCells {
 
     /// Column and expression, log1p-CP10k, of each gene that a cell expresses.
     pub(super) fn expressed(&self, cell: usize) -> impl Iterator<Item = (usize, f32)> {
-        let span = self.indptr[cell]..self.indptr[cell + 1];
-        let columns = self.columns[span.clone()].iter().map(|&column| column as usize);
-        columns.zip(self.expression[span].iter().copied())
+        let (columns, values) = self.expression.row(cell);
+        columns.iter().map(|&column| column as usize).zip(values.iter().copied())
     }
 
     /// Expression of all cells, log1p-CP10k, `[cells, genes]`.
-    pub(super) fn expression(&self) -> CsrMatrix {
-        CsrMatrix {
-            n_rows: self.n_cells(),
-            n_cols: self.genes.len(),
-            indptr: self.indptr.clone(),
-            indices: self.columns.clone(),
-            data: self.expression.clone(),
-        }
+    pub(super) fn expression(&self) -> &CsrMatrix {
+        &self.expression
     }
 
     /// Distance from the mean of `cells` in the columns `columns`, row by row, `[cells, columns]`.

@@ -61,7 +61,7 @@ impl Task {
         let cells = [self.split.train.as_slice(), &self.split.validation].concat();
         let labels: Vec<usize> = cells.iter().map(|&cell| self.labels[cell]).collect();
         let measured = &self.readable.measured;
-        let weights = GeneWeights::fit(measured, &cells, &labels, self.classes.len())?;
+        let weights = GeneWeights::fit(&measured.select(&cells), &labels, self.classes.len())?;
         self.readable.by_genes = weights.log_probabilities(measured);
         self.statistics.weights = Some(weights);
         Ok(())
