@@ -239,12 +239,13 @@ impl Plan {
             quiet: false,
         };
         let mut best = run.fit(trainable, device, self.resume.clone())?;
-        settle(&mut best, &mut task, &annotator, device)?;
+        let trainable = best.trainable::<A::InnerBackend>(device)?;
+        settle(&mut best, &mut task, &annotator, &trainable)?;
         if let Some(calibration) = &best.card.calibration {
             eprintln!("confidence {calibration}");
             best.save(&self.folder.join("best"))?;
         }
-        self.compare(&task, &annotator, &best, device)?;
+        self.compare(&task, &annotator, &best, &trainable)?;
         self.annotate(best, annotator, device)
     }
 
@@ -264,16 +265,15 @@ impl Plan {
         task: &Task,
         annotator: &Annotator<B>,
         best: &Checkpoint,
-        device: &B::Device,
+        trainable: &Trainable<B>,
     ) -> Result<()> {
         let cells = &task.split.test;
         if cells.is_empty() {
             return Ok(());
         }
-        let trainable = best.trainable::<B>(device)?;
         let micro_batch = self.config.train.micro_batch_size;
         let weight = Calibration::text_weight(best.card.calibration.as_ref());
-        let test = evaluate(annotator, &trainable, task, cells, micro_batch, weight)?;
+        let test = evaluate(annotator, trainable, task, cells, micro_batch, weight)?;
         let comparison = Comparison::measure(
             task,
             &self.labelled,

@@ -5,6 +5,6 @@ mod answer;
 mod predictions;
 mod reader;
 
-pub use answer::{Answer, TOP, answers};
+pub use answer::{Answer, TOP};
 pub use predictions::{Format, PredictionFile};
-pub use reader::{Places, ReadBlock, TrainedAnnotator};
+pub use reader::{Places, ReadBlock, TrainedAnnotator, read_block};

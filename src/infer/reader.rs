@@ -119,22 +119,36 @@ impl<B: Backend> TrainedAnnotator<B> {
         let log_normalised = log1p_cp10k(matrix, state)?;
         let raw = (state == MatrixState::Counts).then_some(matrix);
         let input = Expression { log_normalised: &log_normalised, raw };
-        let Checkpoint { config, statistics, classes, .. } = &self.checkpoint;
+        let Checkpoint { config, statistics, .. } = &self.checkpoint;
         let readable = ReadableCells::new(input, gene_rows, statistics, spread, &config.rank)?;
-        let cells: Vec<usize> = (0..readable.ranked.n_cells()).collect();
-        let size = config.train.micro_batch_size;
-        let mut readout =
-            read_cells(&self.annotator, &self.trainable, &readable, &cells, size, on_progress);
-        let calibration = self.checkpoint.card.calibration.as_ref();
-        let (by_genes, weight) =
-            (readable.by_genes.as_ref(), Calibration::text_weight(calibration));
-        add_gene_weights(&mut readout.logits, by_genes, &cells, weight);
-        let logits = Dense { n_rows: cells.len(), n_cols: classes.len(), values: readout.logits };
-        Ok(ReadBlock {
-            answers: answers(&logits, calibration)?,
-            states: Dense { n_rows: cells.len(), n_cols: self.features(), values: readout.states },
-        })
+        read_block(&self.annotator, &self.trainable, &self.checkpoint, &readable, on_progress)
     }
+}
+
+/// Read cells by the network and by the genes' own weights, and say what each is. `trainable` are the trained
+/// tensors of `checkpoint` on the device.
+///
+/// # Errors
+/// A score that is not finite.
+pub fn read_block<B: Backend>(
+    annotator: &Annotator<B>,
+    trainable: &Trainable<B>,
+    checkpoint: &Checkpoint,
+    readable: &ReadableCells,
+    on_progress: impl FnMut(usize),
+) -> Result<ReadBlock> {
+    let Checkpoint { config, card, .. } = checkpoint;
+    let cells: Vec<usize> = (0..readable.ranked.n_cells()).collect();
+    let size = config.train.micro_batch_size;
+    let mut readout = read_cells(annotator, trainable, readable, &cells, size, on_progress);
+    let calibration = card.calibration.as_ref();
+    let weight = Calibration::text_weight(calibration);
+    add_gene_weights(&mut readout.logits, readable.by_genes.as_ref(), &cells, weight);
+    let of_cells = |n_cols: usize, values| Dense { n_rows: cells.len(), n_cols, values };
+    Ok(ReadBlock {
+        answers: answers(&of_cells(card.trainable.classes, readout.logits), calibration)?,
+        states: of_cells(card.trainable.features(), readout.states),
+    })
 }
 
 fn gene_table(checkpoint: &Checkpoint, run: &Path, places: &Places) -> Result<EmbeddingTable> {

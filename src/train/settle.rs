@@ -3,6 +3,7 @@
 
 use burn::tensor::backend::Backend;
 use screader_models::annotator::Annotator;
+use screader_models::trainable::Trainable;
 
 use super::calibrate::Calibration;
 use super::checkpoint::Checkpoint;
@@ -11,24 +12,23 @@ use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 
-/// Calibrate `best` on the validation cells of `task`; then, since these have told all that they can as cells
+/// Calibrate `best`, whose trained tensors are `trainable`, on the validation cells of `task`; then, since these have told all that they can as cells
 /// that were held out, learn the genes' own weights of them too. Without validation cells nothing changes.
 ///
 /// # Errors
-/// Parameters that do not fit the network, scores that are not finite.
+/// Scores that are not finite.
 pub fn settle<B: Backend>(
     best: &mut Checkpoint,
     task: &mut Task,
     annotator: &Annotator<B>,
-    device: &B::Device,
+    trainable: &Trainable<B>,
 ) -> Result<()> {
     let cells = &task.split.validation;
     if cells.is_empty() {
         return Ok(());
     }
-    let trainable = best.trainable::<B>(device)?;
     let size = best.config.train.micro_batch_size;
-    let values = read_cells(annotator, &trainable, &task.readable, cells, size, |_| {}).logits;
+    let values = read_cells(annotator, trainable, &task.readable, cells, size, |_| {}).logits;
     let network = Dense { n_rows: cells.len(), n_cols: task.classes.len(), values };
     let precision = best.config.infer.unknown_precision;
     best.card.calibration = Some(Calibration::fit(task, &network, precision)?);

@@ -19,11 +19,9 @@ use crate::cells::Dense;
 use crate::config::Config;
 use crate::device::on_device;
 use crate::embed::EmbeddingTable;
-use crate::infer::answers;
+use crate::infer::read_block;
 use crate::rank::{Expression, GeneSpread, ReadableCells};
-use crate::train::calibrate::Calibration;
 use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
-use crate::train::evaluate::{add_gene_weights, read_cells};
 use crate::train::fit::Run;
 use crate::train::settle::settle;
 use crate::train::splits::Split;
@@ -223,31 +221,20 @@ impl Fit<'_> {
         let task = &self.task;
         let run = Run::<A> { config, task, annotator: &annotator, card, folder, quiet: true };
         let mut best = run.fit(trainable, device, resume)?;
-        settle(&mut best, &mut self.task, &annotator, device)?;
+        let trainable = best.trainable::<A::InnerBackend>(device)?;
+        settle(&mut best, &mut self.task, &annotator, &trainable)?;
         let fit_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
-        let trainable = best.trainable::<A::InnerBackend>(device)?;
-        let calibration = best.card.calibration.as_ref();
-        let cells: Vec<usize> = (0..self.asked.ranked.n_cells()).collect();
-        let size = config.train.micro_batch_size;
-        let mut readout = read_cells(&annotator, &trainable, &self.asked, &cells, size, |_| {});
-        let weights = best.statistics.weights.as_ref();
-        let by_genes = weights.and_then(|one| one.log_probabilities(&self.asked.measured));
-        let weight = Calibration::text_weight(calibration);
-        add_gene_weights(&mut readout.logits, by_genes.as_ref(), &cells, weight);
-        let n_cols = self.task.classes.len();
-        let logits = Dense { n_rows: cells.len(), n_cols, values: readout.logits };
-        let said = answers(&logits, calibration)?;
+        if let Some(weights) = &best.statistics.weights {
+            self.asked.by_genes = weights.log_probabilities(&self.asked.measured);
+        }
+        let read = read_block(&annotator, &trainable, &best, &self.asked, |_| {})?;
         Ok(Outcome {
-            predicted: said.iter().map(|answer| answer.class).collect(),
-            confidence: said.iter().map(|answer| answer.confidence).collect(),
-            unknown_below: calibration.map(|one| one.unknown.threshold),
-            embedding: Some(Dense {
-                n_rows: cells.len(),
-                n_cols: sizes.features(),
-                values: readout.states,
-            }),
+            predicted: read.answers.iter().map(|answer| answer.class).collect(),
+            confidence: read.answers.iter().map(|answer| answer.confidence).collect(),
+            unknown_below: best.card.calibration.map(|one| one.unknown.threshold),
+            embedding: Some(read.states),
             fit_seconds,
             read_seconds: began.elapsed().as_secs_f64(),
         })
