@@ -13,6 +13,8 @@
 
 pub mod attention;
 pub mod driver;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub mod gpu;
 pub mod host;
 pub mod norm;
 pub mod rotary;

@@ -39,19 +39,29 @@ fn goldens_hold_on_vulkan() {
                 println!("skipped {dtype:?}: {device:?} does not compute in it");
                 continue;
             }
-            let golden = Golden::read("gqa_tied");
-            let kernels = Kernels::Plain(dtype);
-            let llama =
-                Llama::<Wgpu>::load_with_kernels(&golden.folder, device, kernels, &|_, _| {})
+            for kind in ["gqa_tied", "mha", "mqa", "head_dim"] {
+                let golden = Golden::read(kind);
+                for kernels in [Kernels::Fused(dtype), Kernels::Plain(dtype)] {
+                    if kind != "gqa_tied" && kernels == Kernels::Plain(dtype) {
+                        continue;
+                    }
+                    let llama = Llama::<Wgpu>::load_with_kernels(
+                        &golden.folder,
+                        device,
+                        kernels,
+                        &|_, _| {},
+                    )
                     .unwrap();
-            let x0 = golden.numbers("x0").tensor::<Wgpu, 3>(device);
-            let (h_cls, saved) = llama.forward_save(x0, &golden.lengths);
-            let cls = relative_distance(&floats(h_cls), &golden.numbers("h_cls").values);
-            let r = golden.numbers("r").tensor::<Wgpu, 2>(device);
-            let gradient = floats(llama.backward_input(r, saved));
-            let gradient = relative_distance(&gradient, &golden.numbers("g_x0").values);
-            println!("{dtype:?} on {device:?}: cls {cls:e}, gradient {gradient:e}");
-            assert!(cls < allowed_cls && gradient < allowed_gradient, "{dtype:?}");
+                    let x0 = golden.numbers("x0").tensor::<Wgpu, 3>(device);
+                    let (h_cls, saved) = llama.forward_save(x0, &golden.lengths);
+                    let cls = relative_distance(&floats(h_cls), &golden.numbers("h_cls").values);
+                    let r = golden.numbers("r").tensor::<Wgpu, 2>(device);
+                    let gradient = floats(llama.backward_input(r, saved));
+                    let gradient = relative_distance(&gradient, &golden.numbers("g_x0").values);
+                    println!("{kind}, {kernels:?} on {device:?}: cls {cls:e}, gradient {gradient:e}");
+                    assert!(cls < allowed_cls && gradient < allowed_gradient, "{kind} {kernels:?}");
+                }
+            }
         }
     });
 }

@@ -1,5 +1,7 @@
 //! The decoder on any burn backend, each part with its input gradient.
 
+use std::any::Any;
+
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use screader_kernels::attention::{self, Attended};
 use screader_kernels::norm::{rms_norm, rms_norm_backward};
@@ -8,6 +10,7 @@ use screader_kernels::swiglu::{swiglu, swiglu_backward};
 
 use super::batch::Batch;
 use super::config::LlamaConfig;
+use super::run::{Keep, Run};
 use super::weights::{LayerWeights, LinearWeights};
 
 /// A frozen affine map; `weight` is `[outputs, inputs]` as published.
@@ -19,12 +22,10 @@ struct Linear<B: Backend> {
 impl<B: Backend> Linear<B> {
     fn new(weights: LinearWeights, dtype: DType, device: &B::Device) -> Self {
         let LinearWeights { weight, bias, outputs, inputs } = weights;
-        let load = |values: Vec<f32>, shape: [usize; 2]| {
-            Tensor::<B, 2>::from_data(TensorData::new(values, shape), device).cast(dtype)
-        };
+        let row = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [1, outputs]), device);
         Self {
-            weight: load(weight, [outputs, inputs]),
-            bias: bias.map(|bias| load(bias, [1, outputs])),
+            weight: weight.tensor([outputs, inputs], device).cast(dtype),
+            bias: bias.map(|bias| row(bias).cast(dtype)),
         }
     }
 
@@ -84,7 +85,7 @@ struct SavedLast<B: Backend> {
 }
 
 /// What a forward pass keeps for the backward pass.
-pub(crate) struct SavedDecoder<B: Backend> {
+struct SavedDecoder<B: Backend> {
     batch: Batch,
     rotation: Rotation<B>,
     layers: Vec<SavedLayer<B>>,
@@ -121,80 +122,6 @@ impl<B: Backend> Decoder<B> {
             dtype,
             device: device.clone(),
         }
-    }
-
-    pub(crate) fn push(&mut self, weights: LayerWeights) {
-        let linear = |weights| Linear::new(weights, self.dtype, &self.device);
-        self.layers.push(Layer {
-            input_norm: vector(weights.input_norm, &self.device),
-            query: linear(weights.query),
-            key: linear(weights.key),
-            value: linear(weights.value),
-            output: linear(weights.output),
-            attention_norm: vector(weights.attention_norm, &self.device),
-            gate: linear(weights.gate),
-            up: linear(weights.up),
-            down: linear(weights.down),
-        });
-    }
-
-    /// Run every layer on every token: the residual stream before each layer and after the last one,
-    /// the latter normalised; each `[cells, tokens, hidden]`.
-    pub(crate) fn hidden_states(&self, x0: Tensor<B, 3>, batch: &Batch) -> Vec<Tensor<B, 3>> {
-        let shape = x0.dims();
-        let rotation = self.rotation(batch);
-        let mut x = self.rows(x0, batch);
-        let mut states = vec![x.clone().reshape(shape)];
-        for layer in &self.layers {
-            x = self.layer(layer, x, batch, &rotation).0;
-            states.push(x.clone().reshape(shape));
-        }
-        if let Some(last) = states.last_mut() {
-            *last = rms_norm(last.clone(), self.final_norm.clone(), self.config.rms_norm_eps);
-        }
-        states
-    }
-
-    pub(crate) fn forward(&self, x0: Tensor<B, 3>, batch: &Batch) -> Tensor<B, 2> {
-        let rotation = self.rotation(batch);
-        let mut x = self.rows(x0, batch);
-        let (body, last) = self.split();
-        for layer in body {
-            x = self.layer(layer, x, batch, &rotation).0;
-        }
-        self.last_layer(last, x, batch, &rotation).0
-    }
-
-    pub(crate) fn forward_save(
-        &self,
-        x0: Tensor<B, 3>,
-        batch: &Batch,
-    ) -> (Tensor<B, 2>, SavedDecoder<B>) {
-        let rotation = self.rotation(batch);
-        let mut x = self.rows(x0, batch);
-        let (body, last) = self.split();
-        let mut layers = Vec::with_capacity(body.len());
-        for layer in body {
-            let (output, saved) = self.layer(layer, x, batch, &rotation);
-            x = output;
-            layers.push(saved);
-        }
-        let (h_cls, last) = self.last_layer(last, x, batch, &rotation);
-        (h_cls, SavedDecoder { batch: batch.clone(), rotation, layers, last })
-    }
-
-    pub(crate) fn backward_input(
-        &self,
-        g_cls: Tensor<B, 2>,
-        saved: SavedDecoder<B>,
-    ) -> Tensor<B, 3> {
-        let SavedDecoder { batch, rotation, layers, last } = saved;
-        let (body, last_layer) = self.split();
-        let mut g = self.last_layer_backward(last_layer, g_cls, last, &batch, &rotation);
-        for (layer, saved) in body.iter().zip(layers).rev() {
-            g = self.layer_backward(layer, g, saved, &batch, &rotation);
-        }
-        g.reshape([batch.cells(), batch.tokens, self.config.hidden_size])
     }
 
     fn split(&self) -> (&[Layer<B>], &Layer<B>) {
@@ -395,6 +322,83 @@ impl<B: Backend> Decoder<B> {
 
     fn last_rotation(&self, batch: &Batch) -> Rotation<B> {
         Rotation::new(&self.frequencies, &batch.last_positions(), &self.device)
+    }
+}
+
+impl<B: Backend> Run<B> for Decoder<B> {
+    fn push(&mut self, weights: LayerWeights) {
+        let linear = |weights| Linear::new(weights, self.dtype, &self.device);
+        self.layers.push(Layer {
+            input_norm: vector(weights.input_norm, &self.device),
+            query: linear(weights.query),
+            key: linear(weights.key),
+            value: linear(weights.value),
+            output: linear(weights.output),
+            attention_norm: vector(weights.attention_norm, &self.device),
+            gate: linear(weights.gate),
+            up: linear(weights.up),
+            down: linear(weights.down),
+        });
+    }
+
+    /// Run every layer on every token: the residual stream before each layer and after the last one,
+    /// the latter normalised; each `[cells, tokens, hidden]`.
+    fn hidden_states(&self, x0: Tensor<B, 3>, batch: &Batch) -> Vec<Tensor<B, 3>> {
+        let shape = x0.dims();
+        let rotation = self.rotation(batch);
+        let mut x = self.rows(x0, batch);
+        let mut states = vec![x.clone().reshape(shape)];
+        for layer in &self.layers {
+            x = self.layer(layer, x, batch, &rotation).0;
+            states.push(x.clone().reshape(shape));
+        }
+        if let Some(last) = states.last_mut() {
+            *last = rms_norm(last.clone(), self.final_norm.clone(), self.config.rms_norm_eps);
+        }
+        states
+    }
+
+    fn forward(
+        &self,
+        x0: Tensor<B, 3>,
+        batch: &Batch,
+        keep: Keep,
+    ) -> (Tensor<B, 2>, Option<Box<dyn Any + Send>>) {
+        let rotation = self.rotation(batch);
+        let mut x = self.rows(x0, batch);
+        let (body, last) = self.split();
+        let mut layers = Vec::with_capacity(body.len());
+        for layer in body {
+            let (output, saved) = self.layer(layer, x, batch, &rotation);
+            x = output;
+            if keep != Keep::Nothing {
+                layers.push(saved);
+            }
+        }
+        let (h_cls, last) = self.last_layer(last, x, batch, &rotation);
+        let saved = SavedDecoder { batch: batch.clone(), rotation, layers, last };
+        (h_cls, (keep != Keep::Nothing).then(|| Box::new(saved) as _))
+    }
+
+    fn backward_input(
+        &self,
+        g_cls: Tensor<B, 2>,
+        saved: Box<dyn Any + Send>,
+    ) -> Tensor<B, 3> {
+        let Ok(saved) = saved.downcast::<SavedDecoder<B>>() else {
+            unreachable!("saved by a LLaMA of other kernels")
+        };
+        let SavedDecoder { batch, rotation, layers, last } = *saved;
+        let (body, last_layer) = self.split();
+        let mut g = self.last_layer_backward(last_layer, g_cls, last, &batch, &rotation);
+        for (layer, saved) in body.iter().zip(layers).rev() {
+            g = self.layer_backward(layer, g, saved, &batch, &rotation);
+        }
+        g.reshape([batch.cells(), batch.tokens, self.config.hidden_size])
+    }
+
+    fn describe(&self) -> String {
+        format!("burn's operations in {:?}", self.dtype)
     }
 }
 

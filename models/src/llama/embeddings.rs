@@ -22,7 +22,7 @@ impl TokenEmbeddings {
             Source::Folder { checkpoint, prefix } => {
                 Self::Mapped { checkpoint, name: format!("{prefix}embed_tokens.weight"), folder }
             }
-            Source::Seed(_) => Self::Seeded(seed),
+            Source::Seed(_) | Source::Device => Self::Seeded(seed),
         }
     }
 

@@ -1,11 +1,14 @@
 //! The host decoder of the kernels crate, fed with a checkpoint's layers and burn's tensors.
 
+use std::any::Any;
+
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use screader_kernels::host::{self, Affine, Dimensions, SavedCell};
 use screader_kernels::rotary::inverse_frequencies;
 
 use super::batch::Batch;
 use super::config::LlamaConfig;
+use super::run::{Keep, Run};
 use super::weights::{LayerWeights, LinearWeights};
 
 /// A decoder in host memory, whatever backend the tensors around it live on.
@@ -15,7 +18,7 @@ pub(crate) struct HostDecoder {
 }
 
 /// What a forward pass keeps, cell by cell.
-pub(crate) struct SavedHost {
+struct SavedHost {
     batch: Batch,
     cells: Vec<SavedCell>,
 }
@@ -35,7 +38,10 @@ impl HostDecoder {
         Self { decoder, hidden: config.hidden_size }
     }
 
-    pub(crate) fn push(&mut self, weights: LayerWeights) {
+}
+
+impl<B: Backend> Run<B> for HostDecoder {
+    fn push(&mut self, weights: LayerWeights) {
         let LayerWeights { query, key, value, output, gate, up, down, .. } = weights;
         self.decoder.push(host::Layer {
             input_norm: weights.input_norm,
@@ -47,48 +53,52 @@ impl HostDecoder {
         });
     }
 
-    pub(crate) fn forward<B: Backend>(
+    fn forward(
         &self,
         x0: Tensor<B, 3>,
         batch: &Batch,
-        keep: bool,
-    ) -> (Tensor<B, 2>, SavedHost) {
+        keep: Keep,
+    ) -> (Tensor<B, 2>, Option<Box<dyn Any + Send>>) {
+        let keep = keep != Keep::Nothing;
         let device = x0.device();
         let x0 = numbers(x0);
         let (h_cls, cells) = self.decoder.forward(&x0, batch.tokens, &batch.lengths, keep);
         let shape = [batch.cells(), self.hidden];
         let h_cls = Tensor::from_data(TensorData::new(h_cls, shape), &device);
-        (h_cls, SavedHost { batch: batch.clone(), cells })
+        let saved = SavedHost { batch: batch.clone(), cells };
+        (h_cls, keep.then(|| Box::new(saved) as _))
     }
 
-    pub(crate) fn backward_input<B: Backend>(
-        &self,
-        g_cls: Tensor<B, 2>,
-        saved: SavedHost,
-    ) -> Tensor<B, 3> {
+    fn backward_input(&self, g_cls: Tensor<B, 2>, saved: Box<dyn Any + Send>) -> Tensor<B, 3> {
         let device = g_cls.device();
-        let SavedHost { batch, cells } = saved;
+        let Ok(saved) = saved.downcast::<SavedHost>() else {
+            unreachable!("saved by a LLaMA of other kernels")
+        };
+        let SavedHost { batch, cells } = *saved;
         let g_cls = numbers(g_cls);
         let g_x0 = self.decoder.backward(&g_cls, cells, batch.tokens, &batch.lengths);
         let shape = [batch.cells(), batch.tokens, self.hidden];
         Tensor::from_data(TensorData::new(g_x0, shape), &device)
     }
 
-    pub(crate) fn hidden_states<B: Backend>(
-        &self,
-        x0: Tensor<B, 3>,
-        batch: &Batch,
-    ) -> Vec<Tensor<B, 3>> {
+    fn hidden_states(&self, x0: Tensor<B, 3>, batch: &Batch) -> Vec<Tensor<B, 3>> {
         let (device, shape) = (x0.device(), x0.dims());
         let states = self.decoder.hidden_states(&numbers(x0), batch.tokens, &batch.lengths);
         let tensor = |state| Tensor::from_data(TensorData::new(state, shape), &device);
         states.into_iter().map(tensor).collect()
     }
+
+    fn describe(&self) -> String {
+        "the processor's own kernels".into()
+    }
 }
 
 fn stack<const N: usize>(parts: [LinearWeights; N]) -> Affine {
     let inputs = parts[0].inputs;
-    Affine::stack(parts.into_iter().map(|part| (part.weight, part.bias)).collect(), inputs)
+    let part = |part: LinearWeights| {
+        (part.weight.into_vec(part.outputs * part.inputs), part.bias)
+    };
+    Affine::stack(parts.into_iter().map(part).collect(), inputs)
 }
 
 /// Bring a tensor's numbers home; the flex backend hands over its buffer where it can.

@@ -5,18 +5,22 @@
 //! backend. Autodiff modules join it through the surrogate loss `(x0 * backward_input(..)).sum()`.
 
 mod batch;
+mod card;
 mod checkpoint;
 mod config;
 mod decoder;
 mod embeddings;
 mod fingerprint;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod fused;
 mod host;
 mod model;
 mod precision;
 mod random;
+mod run;
 mod weights;
 
 pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
-pub use model::{Llama, Saved, load_output_head};
+pub use model::{Llama, Recompute, Saved, load_output_head};
 pub use precision::{Kernels, Precision};

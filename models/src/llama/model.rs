@@ -1,60 +1,57 @@
 //! The frozen LLaMA that users hold.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 use super::batch::Batch;
 use super::config::LlamaConfig;
-use super::decoder::{Decoder, SavedDecoder};
+use super::decoder::Decoder;
 use super::embeddings::TokenEmbeddings;
-use super::host::{HostDecoder, SavedHost};
+use super::host::HostDecoder;
 use super::precision::{Kernels, Precision};
 use super::random::RandomWeights;
-use super::weights::{LayerWeights, Source, output_head};
+use super::run::{Keep, Run};
+use super::weights::{Source, output_head};
 use crate::Result;
 
 /// A frozen LLaMA on a device.
 pub struct Llama<B: Backend> {
     config: LlamaConfig,
     embeddings: TokenEmbeddings,
-    decoder: AnyDecoder<B>,
+    decoder: Box<dyn Run<B>>,
     kernels: Kernels,
+    recompute: Recompute,
     device: B::Device,
 }
 
-enum AnyDecoder<B: Backend> {
-    Plain(Decoder<B>),
-    Host(HostDecoder),
+/// What [`Llama::forward_save`] keeps for [`Llama::backward_input`], and never an attention map.
+pub struct Saved(Box<dyn Any + Send>);
+
+/// How much of the forward pass is done again in the backward pass, to save memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recompute {
+    /// Nothing: every activation that the gradient needs is kept.
+    #[default]
+    Nothing,
+    /// Every layer but the last: only its input is kept. Of graphics cards alone; others keep everything.
+    Layers,
 }
 
-/// What [`Llama::forward_save`] keeps for [`Llama::backward_input`]: every activation that the gradient
-/// needs, and no attention map.
-pub struct Saved<B: Backend>(AnySaved<B>);
-
-enum AnySaved<B: Backend> {
-    Plain(SavedDecoder<B>),
-    Host(SavedHost),
-}
-
-impl<B: Backend> AnyDecoder<B> {
-    fn new(
-        kernels: Kernels,
-        config: &LlamaConfig,
-        final_norm: Vec<f32>,
-        device: &B::Device,
-    ) -> Self {
-        match kernels {
-            Kernels::Plain(dtype) => Self::Plain(Decoder::new(config, final_norm, dtype, device)),
-            Kernels::Host => Self::Host(HostDecoder::new(config, final_norm)),
+fn decoder<B: Backend>(
+    kernels: Kernels,
+    config: &LlamaConfig,
+    final_norm: Vec<f32>,
+    device: &B::Device,
+) -> Box<dyn Run<B>> {
+    match kernels {
+        Kernels::Host => Box::new(HostDecoder::new(config, final_norm)),
+        Kernels::Plain(dtype) => Box::new(Decoder::<B>::new(config, final_norm, dtype, device)),
+        Kernels::Fused(dtype) if config.attention_bias || config.mlp_bias => {
+            Box::new(Decoder::<B>::new(config, final_norm, dtype, device))
         }
-    }
-
-    fn push(&mut self, layer: LayerWeights) {
-        match self {
-            Self::Plain(decoder) => decoder.push(layer),
-            Self::Host(decoder) => decoder.push(layer),
-        }
+        Kernels::Fused(dtype) => super::card::decoder(config, final_norm, dtype, device),
     }
 }
 
@@ -117,6 +114,16 @@ impl<B: Backend> Llama<B> {
         }
     }
 
+    /// Make a LLaMA of random weights that the device draws for itself, in seconds even at 13 billion: for
+    /// measuring time and memory, which do not depend on them.
+    pub fn random_of_device(config: &LlamaConfig, device: &B::Device, kernels: Kernels) -> Self {
+        let (source, folder) = (Source::Device, PathBuf::new());
+        match Self::build(config.clone(), source, folder, 0, device, kernels, &|_, _| {}) {
+            Ok(llama) => llama,
+            Err(error) => unreachable!("a device reads no file: {error}"),
+        }
+    }
+
     fn build(
         config: LlamaConfig,
         mut source: Source,
@@ -127,13 +134,24 @@ impl<B: Backend> Llama<B> {
         on_layer: &dyn Fn(usize, usize),
     ) -> Result<Self> {
         let final_norm = source.final_norm(&config)?;
-        let mut decoder = AnyDecoder::new(kernels, &config, final_norm, device);
+        let mut decoder = decoder::<B>(kernels, &config, final_norm, device);
         for index in 0..config.num_hidden_layers {
             decoder.push(source.layer(&config, index)?);
             on_layer(index + 1, config.num_hidden_layers);
         }
         let embeddings = TokenEmbeddings::of(source, folder, seed);
-        Ok(Self { config, embeddings, decoder, kernels, device: device.clone() })
+        let recompute = Recompute::default();
+        Ok(Self { config, embeddings, decoder, kernels, recompute, device: device.clone() })
+    }
+
+    /// Say how much of the forward pass [`Self::backward_input`] does again.
+    pub fn with_recompute(self, recompute: Recompute) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// Say in a few words what runs the decoder.
+    pub fn describe(&self) -> String {
+        self.decoder.describe()
     }
 
     /// Give the type that the decoder multiplies in.
@@ -165,28 +183,22 @@ impl<B: Backend> Llama<B> {
     /// When `lengths` is not one number in `1..=tokens` a cell, as burn does for shapes that disagree.
     pub fn forward(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> Tensor<B, 2> {
         let batch = Batch::new(x0.dims(), lengths);
-        match &self.decoder {
-            AnyDecoder::Plain(decoder) => decoder.forward(x0, &batch),
-            AnyDecoder::Host(decoder) => decoder.forward(x0, &batch, false).0,
-        }
+        self.decoder.forward(x0, &batch, Keep::Nothing).0
     }
 
     /// Run the decoder as [`Self::forward`] does and keep what [`Self::backward_input`] needs.
     ///
     /// # Panics
     /// As [`Self::forward`].
-    pub fn forward_save(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> (Tensor<B, 2>, Saved<B>) {
+    pub fn forward_save(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> (Tensor<B, 2>, Saved) {
         let batch = Batch::new(x0.dims(), lengths);
-        match &self.decoder {
-            AnyDecoder::Plain(decoder) => {
-                let (h_cls, saved) = decoder.forward_save(x0, &batch);
-                (h_cls, Saved(AnySaved::Plain(saved)))
-            }
-            AnyDecoder::Host(decoder) => {
-                let (h_cls, saved) = decoder.forward(x0, &batch, true);
-                (h_cls, Saved(AnySaved::Host(saved)))
-            }
-        }
+        let keep = match self.recompute {
+            Recompute::Nothing => Keep::Everything,
+            Recompute::Layers => Keep::Inputs,
+        };
+        let (h_cls, saved) = self.decoder.forward(x0, &batch, keep);
+        let Some(saved) = saved else { unreachable!("a decoder keeps what it is asked to keep") };
+        (h_cls, Saved(saved))
     }
 
     /// Carry a gradient `[cells, hidden]` of the output back to the inputs, `[cells, tokens, hidden]`.
@@ -195,16 +207,8 @@ impl<B: Backend> Llama<B> {
     ///
     /// # Panics
     /// When `saved` comes from another LLaMA, of other kernels or shape.
-    pub fn backward_input(&self, g_cls: Tensor<B, 2>, saved: Saved<B>) -> Tensor<B, 3> {
-        match (&self.decoder, saved.0) {
-            (AnyDecoder::Plain(decoder), AnySaved::Plain(saved)) => {
-                decoder.backward_input(g_cls, saved)
-            }
-            (AnyDecoder::Host(decoder), AnySaved::Host(saved)) => {
-                decoder.backward_input(g_cls, saved)
-            }
-            _ => unreachable!("saved by a LLaMA of other kernels"),
-        }
+    pub fn backward_input(&self, g_cls: Tensor<B, 2>, saved: Saved) -> Tensor<B, 3> {
+        self.decoder.backward_input(g_cls, saved.0)
     }
 
     /// Give the residual stream as transformers' `output_hidden_states` does: the inputs, then the output
@@ -214,10 +218,7 @@ impl<B: Backend> Llama<B> {
     /// As [`Self::forward`].
     pub fn hidden_states(&self, x0: Tensor<B, 3>, lengths: &[usize]) -> Vec<Tensor<B, 3>> {
         let batch = Batch::new(x0.dims(), lengths);
-        match &self.decoder {
-            AnyDecoder::Plain(decoder) => decoder.hidden_states(x0, &batch),
-            AnyDecoder::Host(decoder) => decoder.hidden_states(x0, &batch),
-        }
+        self.decoder.hidden_states(x0, &batch)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use burn::tensor::{DType, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use super::card;
 use crate::{Error, Result, is_processor};
 
 /// The type of the decoder's weights and of what is multiplied with them. The residual stream, the
@@ -38,13 +39,16 @@ impl fmt::Display for Precision {
 pub enum Kernels {
     /// Burn's operations on the backend's device, with weights of this type.
     Plain(DType),
+    /// Fused kernels of a graphics card, with weights of this type; burn's operations where the network has
+    /// what they do not know, such as biases.
+    Fused(DType),
     /// The decoder in host memory, on all CPU cores, with `f32` weights.
     Host,
 }
 
 impl Kernels {
     /// Give the faster kernels for a device in `precision`: `Host` on the CPU backend, which computes in
-    /// `f32` alone, `Plain` on the others.
+    /// `f32` alone, `Fused` on CUDA and Vulkan, `Plain` on any other.
     ///
     /// # Errors
     /// A precision that the device does not compute in.
@@ -65,14 +69,14 @@ impl Kernels {
         if dtype != DType::F32 && !B::supports_dtype(device, dtype) {
             return refuse("a type that the device computes in: auto or f32");
         }
-        Ok(Self::Plain(dtype))
+        Ok(if card::is_card::<B>() { Self::Fused(dtype) } else { Self::Plain(dtype) })
     }
 
     /// The precision that these kernels multiply in.
     pub fn precision(self) -> Precision {
         match self {
-            Self::Plain(DType::BF16) => Precision::Bf16,
-            Self::Plain(DType::F16) => Precision::F16,
+            Self::Plain(DType::BF16) | Self::Fused(DType::BF16) => Precision::Bf16,
+            Self::Plain(DType::F16) | Self::Fused(DType::F16) => Precision::F16,
             _ => Precision::F32,
         }
     }

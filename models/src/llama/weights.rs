@@ -3,17 +3,48 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::{Distribution, Tensor, TensorData, backend::Backend};
+
 use super::checkpoint::Checkpoint;
 use super::config::LlamaConfig;
 use super::random::RandomWeights;
 use crate::{Error, Result};
 
-/// An affine map `y = W x + b`: `weight` row-major `[outputs, inputs]`.
+/// The numbers of a matrix, row by row.
+pub(crate) enum Values {
+    /// Read from a file or drawn from a seed.
+    Host(Vec<f32>),
+    /// Normal numbers of this deviation, whichever the device draws: for measuring time, which does not
+    /// depend on them.
+    OfDevice(f32),
+}
+
+/// An affine map `y = W x + b`: `weight` is `[outputs, inputs]`.
 pub(crate) struct LinearWeights {
-    pub(crate) weight: Vec<f32>,
+    pub(crate) weight: Values,
     pub(crate) bias: Option<Vec<f32>>,
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
+}
+
+impl Values {
+    /// Put the numbers on a device, `[outputs, inputs]`.
+    pub(crate) fn tensor<B: Backend>(self, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
+        match self {
+            Self::Host(values) => Tensor::from_data(TensorData::new(values, shape), device),
+            Self::OfDevice(deviation) => {
+                Tensor::random(shape, Distribution::Normal(0.0, deviation.into()), device)
+            }
+        }
+    }
+
+    /// The numbers in host memory, `count` of them.
+    pub(crate) fn into_vec(self, count: usize) -> Vec<f32> {
+        match self {
+            Self::Host(values) => values,
+            Self::OfDevice(deviation) => RandomWeights::new(0).draw(count, deviation),
+        }
+    }
 }
 
 /// One decoder layer.
@@ -51,6 +82,8 @@ pub(crate) enum Source {
     Folder { checkpoint: Checkpoint, prefix: &'static str },
     /// A seeded control.
     Seed(Box<RandomWeights>),
+    /// Numbers that the device draws.
+    Device,
 }
 
 /// The name of the output head in a checkpoint.
@@ -113,12 +146,16 @@ impl Source {
                     true => Some(checkpoint.read(&format!("{prefix}{name}.bias"), &[outputs])?),
                     false => None,
                 };
-                (weight, bias)
+                (Values::Host(weight), bias)
             }
             // A deviation of 1/sqrt(inputs) keeps every layer's output of the order of its input at any
             // width; at the widths of published LLaMAs it is near their initialiser's 0.02.
             Self::Seed(random) => (
-                random.draw(outputs * inputs, 1.0 / (inputs as f32).sqrt()),
+                Values::Host(random.draw(outputs * inputs, 1.0 / (inputs as f32).sqrt())),
+                biased.then(|| vec![0.0; outputs]),
+            ),
+            Self::Device => (
+                Values::OfDevice(1.0 / (inputs as f32).sqrt()),
                 biased.then(|| vec![0.0; outputs]),
             ),
         };
@@ -130,7 +167,7 @@ impl Source {
             Self::Folder { checkpoint, prefix } => {
                 checkpoint.read(&format!("{prefix}{name}"), &[config.hidden_size])
             }
-            Self::Seed(_) => Ok(vec![1.0; config.hidden_size]),
+            Self::Seed(_) | Self::Device => Ok(vec![1.0; config.hidden_size]),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::bench::outcome::{Outcome, Reply};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
 use crate::cells::{CsrMatrix, Dense};
-use crate::embed::{MINILM_MODEL, MiniLm, TextEmbedder, find_minilm};
+use crate::embed::{EmbeddingTable, MINILM_MODEL, MiniLm, TextEmbedder, find_minilm};
 
 /// How a cell becomes a vector.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,7 +83,8 @@ impl Method for GenePt {
         }
         let began = Instant::now();
         let learnable = trial.learnable();
-        let (source, saved) = self.source(trial, context, &learnable)?;
+        let learned = Seen::learned(trial, &learnable)?;
+        let (source, saved) = self.vectors(&learned, &learned, trial.table, context)?;
         let labels = trial.labels(&learnable);
         let classes = trial.classes.len();
         let model = match self.head {
@@ -92,7 +93,7 @@ impl Method for GenePt {
         };
         let fit_seconds = began.elapsed().as_secs_f64() + saved;
         let began = Instant::now();
-        let (asked, saved) = self.target(trial, context, &learnable)?;
+        let (asked, saved) = self.asked(learned, trial, context)?;
         let said = match model {
             Some(model) => model.predict(&asked)?,
             None => {
@@ -109,63 +110,73 @@ impl Method for GenePt {
     }
 }
 
-impl GenePt {
-    /// Vectors of the cells to learn from, and the seconds that a cache saved.
-    fn source(
-        &self,
-        trial: &Trial<'_>,
-        context: &Context<'_>,
-        learnable: &[usize],
-    ) -> Result<(Dense, f64)> {
-        let seen = trial.see_source(learnable)?.expression;
-        let rows = &trial.source.gene_rows;
-        match self.cell {
-            Cell::Weighted => {
-                let config = &context.material.config.genept;
-                Ok((genept_w(&seen, rows, &trial.table.embeddings, config)?, 0.0))
-            }
-            Cell::Centred => {
-                let embeddings = trial.table.standardised().embeddings;
-                let mean = mean_sum(&seen, rows, &embeddings)?;
-                Ok((genept_w_centred(&seen, rows, &embeddings, &mean)?, 0.0))
-            }
-            Cell::Sentence => sentences(&seen, &trial.source.var.index, context),
-        }
+/// Cells to embed, as far as they are in sight.
+struct Seen<'a> {
+    expression: CsrMatrix,
+    /// Row of the gene table of each gene.
+    rows: Vec<Option<u32>>,
+    /// Name of each gene.
+    names: &'a [String],
+}
+
+impl<'a> Seen<'a> {
+    fn learned(trial: &Trial<'a>, learnable: &[usize]) -> Result<Self> {
+        let (rows, names) = (trial.source.gene_rows.clone(), &trial.source.var.index);
+        Ok(Self { expression: trial.see_source(learnable)?.expression, rows, names })
     }
 
-    /// Vectors of the test cells, and the seconds that a cache saved.
-    fn target(
-        &self,
-        trial: &Trial<'_>,
-        context: &Context<'_>,
-        learnable: &[usize],
-    ) -> Result<(Dense, f64)> {
-        let seen = trial.see_target()?.expression;
-        let rows = trial.target_rows;
-        match self.cell {
-            Cell::Weighted => {
-                let config = &context.material.config.genept;
-                Ok((genept_w(&seen, rows, &trial.table.embeddings, config)?, 0.0))
-            }
-            Cell::Centred => {
-                let embeddings = trial.table.standardised().embeddings;
-                let (learned, asked) = trial.common_rows();
-                // Without a gene in common the test cells have no mean but their own.
-                if asked.iter().all(Option::is_none) {
-                    let mean = mean_sum(&seen, rows, &embeddings)?;
-                    return Ok((genept_w_centred(&seen, rows, &embeddings, &mean)?, 0.0));
-                }
-                let source = trial.see_source(learnable)?.expression;
-                let mean = mean_sum(&source, &learned, &embeddings)?;
-                Ok((genept_w_centred(&seen, &asked, &embeddings, &mean)?, 0.0))
-            }
-            Cell::Sentence => sentences(&seen, &trial.target.var.index, context),
-        }
+    fn asked(trial: &Trial<'a>) -> Result<Self> {
+        let (rows, names) = (trial.target_rows.to_vec(), &trial.target.var.index);
+        Ok(Self { expression: trial.see_target()?.expression, rows, names })
     }
 }
 
-fn sentences(seen: &CsrMatrix, names: &[String], context: &Context<'_>) -> Result<(Dense, f64)> {
-    context.sentences.embed(&cell_sentences(seen, names, &GenePtSConfig::default())?)
+impl GenePt {
+    /// Vectors of the test cells, and the seconds that a cache saved.
+    fn asked(
+        &self,
+        mut learned: Seen<'_>,
+        trial: &Trial<'_>,
+        context: &Context<'_>,
+    ) -> Result<(Dense, f64)> {
+        let mut asked = Seen::asked(trial)?;
+        if self.cell == Cell::Centred {
+            let (of_learned, of_asked) = trial.common_rows();
+            // Without a gene in common the test cells have no mean but their own.
+            if of_asked.iter().all(Option::is_none) {
+                return self.vectors(&asked, &asked, trial.table, context);
+            }
+            (learned.rows, asked.rows) = (of_learned, of_asked);
+        }
+        self.vectors(&asked, &learned, trial.table, context)
+    }
+
+    /// Vectors of `cells`, where they are centred against the mean of `others`, and the seconds that a cache
+    /// saved.
+    fn vectors(
+        &self,
+        cells: &Seen<'_>,
+        others: &Seen<'_>,
+        table: &EmbeddingTable,
+        context: &Context<'_>,
+    ) -> Result<(Dense, f64)> {
+        let Seen { expression, rows, names } = cells;
+        let vectors = match self.cell {
+            Cell::Weighted => {
+                genept_w(expression, rows, &table.embeddings, &context.material.config.genept)?
+            }
+            Cell::Centred => {
+                let embeddings = table.standardised().embeddings;
+                let mean = mean_sum(&others.expression, &others.rows, &embeddings)?;
+                genept_w_centred(expression, rows, &embeddings, &mean)?
+            }
+            Cell::Sentence => {
+                let sentences = cell_sentences(expression, names, &GenePtSConfig::default())?;
+                return context.sentences.embed(&sentences);
+            }
+        };
+        Ok((vectors, 0.0))
+    }
 }
 
 fn neighbours(config: &GenePtConfig, cells: usize) -> KnnConfig {

@@ -1,0 +1,229 @@
+//! The softmax of a block of rows of a causal attention map, and its gradient.
+//!
+//! A block holds rows `first..first + rows` of the map of each head and all columns that any of them sees,
+//! `[heads, rows, stride]`, where `stride` is at least `first + rows`; row `r` sees columns `0..=first + r`.
+
+use burn::tensor::DType;
+use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
+use cubecl::prelude::*;
+
+use super::{
+    array, cube_a_row, empty, largest_of_cube, parts, sum_of_cube, unit_a_piece, vector_size,
+};
+
+/// Where a block of rows lies in the map.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Heads that lie one after the other.
+    pub heads: usize,
+    /// Rows of each.
+    pub rows: usize,
+    /// Numbers from one row to the next.
+    pub stride: usize,
+    /// The token of the first row.
+    pub first: usize,
+}
+
+/// Turn `scores`, in `f32`, into weights of type `dtype` and the logarithm of each row's normaliser.
+pub fn causal_softmax<R: CubeRuntime>(
+    scores: &CubeTensor<R>,
+    block: Block,
+    dtype: DType,
+) -> (CubeTensor<R>, CubeTensor<R>) {
+    let Block { heads, rows, stride, first } = block;
+    let weights = empty(scores, [heads, rows, stride], dtype);
+    let log_normalisers = empty(scores, [heads, rows], DType::F32);
+    let (count, dim) = cube_a_row(&scores.client, heads * rows);
+    // SAFETY: every index is under `heads · rows · stride` or `heads · rows`, the buffers' lengths.
+    unsafe {
+        causal_softmax_kernel::launch_unchecked(
+            &scores.client,
+            count,
+            dim,
+            array(scores),
+            array(&weights),
+            array(&log_normalisers),
+            heads * rows,
+            rows,
+            stride,
+            first,
+            dtype.into(),
+        );
+    }
+    (weights, log_normalisers)
+}
+
+/// Make the weights again from `scores` and carry a gradient `g_weights`, both in `f32`, back to the scores:
+/// `dS = P · (g − D)` with `D` the dot product of each row's output and gradient.
+///
+/// `dots` holds `D` of every token and head, `[tokens, heads]`; gives `(P, dS)` of type `dtype`.
+pub fn causal_softmax_backward<R: CubeRuntime>(
+    scores: &CubeTensor<R>,
+    log_normalisers: &CubeTensor<R>,
+    g_weights: &CubeTensor<R>,
+    dots: &CubeTensor<R>,
+    first_dot: usize,
+    block: Block,
+    dtype: DType,
+) -> (CubeTensor<R>, CubeTensor<R>) {
+    let Block { heads, rows, stride, first } = block;
+    let weights = empty(scores, [heads, rows, stride], dtype);
+    let g_scores = empty(scores, [heads, rows, stride], dtype);
+    let (count, dim) = cube_a_row(&scores.client, heads * rows);
+    // SAFETY: as above; a row of `dots` is a token of the caller's.
+    unsafe {
+        causal_softmax_backward_kernel::launch_unchecked(
+            &scores.client,
+            count,
+            dim,
+            array(scores),
+            array(log_normalisers),
+            array(g_weights),
+            array(dots),
+            array(&weights),
+            array(&g_scores),
+            heads * rows,
+            heads,
+            rows,
+            stride,
+            first,
+            first_dot,
+            dtype.into(),
+        );
+    }
+    (weights, g_scores)
+}
+
+/// Multiply rows of `a` and `b`, `[tokens, heads · width]`, head by head: `[tokens, heads]` in `f32`.
+pub fn dots_of_heads<R: CubeRuntime>(
+    a: &CubeTensor<R>,
+    b: &CubeTensor<R>,
+    heads: usize,
+) -> CubeTensor<R> {
+    let [tokens, all] = a.meta.shape().dims();
+    let dots = empty(a, [tokens, heads], DType::F32);
+    let width = all / heads;
+    let size = vector_size(width);
+    let (count, dim) = unit_a_piece(&a.client, tokens * heads);
+    // SAFETY: every index is under `tokens · heads · width`, the length of both buffers.
+    unsafe {
+        dots_kernel::launch_unchecked(
+            &a.client,
+            count,
+            dim,
+            size,
+            array(a),
+            array(b),
+            array(&dots),
+            width / size,
+            a.dtype.into(),
+        );
+    }
+    dots
+}
+
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+fn causal_softmax_kernel<E: Float>(
+    scores: &Array<f32>,
+    weights: &mut Array<E>,
+    log_normalisers: &mut Array<f32>,
+    all_rows: usize,
+    rows: usize,
+    stride: usize,
+    first: usize,
+    #[define(E)] _dtype: StorageType,
+) {
+    if CUBE_POS >= all_rows {
+        terminate!();
+    }
+    let start = CUBE_POS * stride;
+    let seen = CUBE_POS % rows + first + 1;
+    let mut peak = scores[start];
+    let mut at = UNIT_POS as usize;
+    while at < seen {
+        peak = max(peak, scores[start + at]);
+        at += CUBE_DIM as usize;
+    }
+    let peak = largest_of_cube(peak);
+    let mut sum = 0.0f32;
+    let mut at = UNIT_POS as usize;
+    while at < seen {
+        sum += (scores[start + at] - peak).exp();
+        at += CUBE_DIM as usize;
+    }
+    let sum = sum_of_cube(sum);
+    let log_normaliser = peak + sum.ln();
+    let mut at = UNIT_POS as usize;
+    while at < stride {
+        let mut weight = 0.0f32;
+        if at < seen {
+            weight = (scores[start + at] - peak).exp() / sum;
+        }
+        weights[start + at] = E::cast_from(weight);
+        at += CUBE_DIM as usize;
+    }
+    if UNIT_POS == 0 {
+        log_normalisers[CUBE_POS] = log_normaliser;
+    }
+}
+
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+fn causal_softmax_backward_kernel<E: Float>(
+    scores: &Array<f32>,
+    log_normalisers: &Array<f32>,
+    g_weights: &Array<f32>,
+    dots: &Array<f32>,
+    weights: &mut Array<E>,
+    g_scores: &mut Array<E>,
+    all_rows: usize,
+    heads: usize,
+    rows: usize,
+    stride: usize,
+    first: usize,
+    first_dot: usize,
+    #[define(E)] _dtype: StorageType,
+) {
+    if CUBE_POS >= all_rows {
+        terminate!();
+    }
+    let start = CUBE_POS * stride;
+    let token = CUBE_POS % rows;
+    let head = CUBE_POS / rows;
+    let log_normaliser = log_normalisers[CUBE_POS];
+    let dot = dots[(first_dot + token) * heads + head];
+    let mut column = UNIT_POS as usize;
+    while column < stride {
+        let at = start + column;
+        let mut weight = 0.0f32;
+        let mut g_score = 0.0f32;
+        if column <= token + first {
+            weight = (scores[at] - log_normaliser).exp();
+            g_score = weight * (g_weights[at] - dot);
+        }
+        weights[at] = E::cast_from(weight);
+        g_scores[at] = E::cast_from(g_score);
+        column += CUBE_DIM as usize;
+    }
+}
+
+#[cube(launch_unchecked)]
+fn dots_kernel<E: Float, N: Size>(
+    a: &Array<Vector<E, N>>,
+    b: &Array<Vector<E, N>>,
+    dots: &mut Array<f32>,
+    #[comptime] width: usize,
+    #[define(E)] _dtype: StorageType,
+) {
+    let row = ABSOLUTE_POS;
+    if row >= dots.len() {
+        terminate!();
+    }
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    for at in 0..width {
+        let place = row * width + at;
+        sum += Vector::cast_from(a[place]) * Vector::cast_from(b[place]);
+    }
+    dots[row] = parts::<N>(sum);
+}

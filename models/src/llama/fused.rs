@@ -1,0 +1,618 @@
+//! The decoder on a graphics card: fused kernels, products at the card's rate, and nothing computed for pads.
+
+use std::any::Any;
+
+use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, TensorPrimitive};
+use burn_cubecl::kernel::{cast, into_contiguous};
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
+use screader_kernels::gpu::attention::{Attending, Heads, Place, Pull, Rows, attend, attend_backward};
+use screader_kernels::gpu::norm::{add_rms_norm, rms_norm, rms_norm_backward};
+use screader_kernels::gpu::product::{As, Matrices, Products, Write};
+use screader_kernels::gpu::softmax::dots_of_heads;
+use screader_kernels::gpu::swiglu::{swiglu, swiglu_backward};
+use screader_kernels::gpu::{empty, rotary};
+use screader_kernels::rotary::{cosines_and_sines, inverse_frequencies};
+
+use super::batch::Batch;
+use super::config::LlamaConfig;
+use super::run::{Keep, Run};
+use super::weights::{LayerWeights, LinearWeights};
+
+type Gpu<R, BT> = CubeBackend<R, f32, i32, BT>;
+
+/// One layer's weights, `[outputs, inputs]`, with maps of the same input stacked.
+struct Layer<R: CubeRuntime> {
+    input_norm: CubeTensor<R>,
+    query_key_value: CubeTensor<R>,
+    output: CubeTensor<R>,
+    attention_norm: CubeTensor<R>,
+    gate_up: CubeTensor<R>,
+    down: CubeTensor<R>,
+}
+
+/// The residual stream before a layer, `[rows, hidden]`, and its normalised rows.
+struct Stream<R: CubeRuntime> {
+    x: CubeTensor<R>,
+    normed: CubeTensor<R>,
+}
+
+/// What the gated MLP keeps.
+struct SavedMlp<R: CubeRuntime> {
+    middle: CubeTensor<R>,
+    gate_up: CubeTensor<R>,
+}
+
+/// What attention keeps: queries, keys and values, and what it mixed.
+struct SavedAttention<R: CubeRuntime> {
+    query_key_value: CubeTensor<R>,
+    mixed: CubeTensor<R>,
+    log_normalisers: Vec<CubeTensor<R>>,
+}
+
+/// What one layer keeps for its backward pass.
+struct SavedLayer<R: CubeRuntime> {
+    input: CubeTensor<R>,
+    /// Nothing where it is to be computed again.
+    rest: Option<(SavedAttention<R>, SavedMlp<R>)>,
+}
+
+/// What the last layer keeps: keys and values of every token, the rest of one token a cell.
+struct SavedLast<R: CubeRuntime> {
+    input: CubeTensor<R>,
+    query: CubeTensor<R>,
+    key_value: CubeTensor<R>,
+    mixed: CubeTensor<R>,
+    log_normalisers: Vec<CubeTensor<R>>,
+    mlp: SavedMlp<R>,
+    output: CubeTensor<R>,
+}
+
+struct Saved<R: CubeRuntime> {
+    packed: Packed<R>,
+    layers: Vec<SavedLayer<R>>,
+    last: SavedLast<R>,
+}
+
+/// The real tokens of a batch, one row each, cell after cell.
+#[derive(Clone)]
+struct Packed<R: CubeRuntime> {
+    batch: Batch,
+    /// Row of each cell's first token.
+    starts: Vec<usize>,
+    /// Position of each row, `[rows]`.
+    positions: CubeTensor<R>,
+    /// Position of each cell's last token, `[cells]`.
+    last_positions: CubeTensor<R>,
+    /// Row of each cell's last token, `[cells]`.
+    last_rows: CubeTensor<R>,
+    cos: CubeTensor<R>,
+    sin: CubeTensor<R>,
+}
+
+/// The layers and the final norm on a graphics card.
+pub(crate) struct FusedDecoder<R: CubeRuntime> {
+    config: LlamaConfig,
+    frequencies: Vec<f64>,
+    layers: Vec<Layer<R>>,
+    final_norm: CubeTensor<R>,
+    dtype: DType,
+    products: Products,
+    why_burn: Option<String>,
+    device: R::CubeDevice,
+}
+
+impl<R: CubeRuntime> FusedDecoder<R> {
+    /// Begin a decoder whose weights are of type `dtype`.
+    pub(crate) fn new(
+        config: &LlamaConfig,
+        final_norm: Vec<f32>,
+        dtype: DType,
+        device: &R::CubeDevice,
+    ) -> Self {
+        let (products, why_burn) = Products::for_device::<R>(device);
+        Self {
+            frequencies: inverse_frequencies(
+                config.head_dim,
+                config.rope_theta,
+                &config.rope_scaling,
+            ),
+            config: config.clone(),
+            layers: Vec::with_capacity(config.num_hidden_layers),
+            final_norm: vector(final_norm, device),
+            dtype,
+            products,
+            why_burn,
+            device: device.clone(),
+        }
+    }
+
+    fn heads(&self) -> Heads {
+        Heads {
+            queries: self.config.num_attention_heads,
+            keys: self.config.num_key_value_heads,
+            width: self.config.head_dim,
+        }
+    }
+
+    fn epsilon(&self) -> f32 {
+        self.config.rms_norm_eps as f32
+    }
+
+    fn split(&self) -> (&[Layer<R>], &Layer<R>) {
+        let end = self.layers.len() - 1;
+        (&self.layers[..end], &self.layers[end])
+    }
+
+    /// The norm that follows layer `index`.
+    fn norm_after(&self, index: usize) -> &CubeTensor<R> {
+        self.layers.get(index + 1).map_or(&self.final_norm, |layer| &layer.input_norm)
+    }
+
+    /// `x Wᵀ` for some of the rows of `W`.
+    fn map(&self, x: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
+        let [rows, _] = x.meta.shape().dims();
+        let y = empty(x, [rows, weight.rows], self.dtype);
+        let (x, out) = (Matrices::whole(x), Matrices::whole(&y));
+        self.products.multiply((&x, As::Is), (weight, As::Transposed), &out, 1.0, Write::Over);
+        y
+    }
+
+    /// `g W`.
+    fn map_back(&self, g: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
+        let [rows, _] = g.meta.shape().dims();
+        let y = empty(g, [rows, weight.columns], self.dtype);
+        let (g, out) = (Matrices::whole(g), Matrices::whole(&y));
+        self.products.multiply((&g, As::Is), (weight, As::Is), &out, 1.0, Write::Over);
+        y
+    }
+
+    fn stream(&self, x: CubeTensor<R>, norm: &CubeTensor<R>) -> Stream<R> {
+        let normed = rms_norm(&x, norm, self.epsilon(), self.dtype);
+        Stream { x, normed }
+    }
+
+    fn attention(&self, layer: &Layer<R>, normed: &CubeTensor<R>, packed: &Packed<R>) -> SavedAttention<R> {
+        let heads = self.heads();
+        let query_key_value = self.map(normed, &Matrices::whole(&layer.query_key_value));
+        let turned = (heads.queries + heads.keys) * heads.width;
+        rotary::turn(&query_key_value, turned, &packed.positions, packed.angles());
+        let [rows, _] = query_key_value.meta.shape().dims();
+        let mixed = empty(&query_key_value, [rows, heads.queries * heads.width], self.dtype);
+        let mut log_normalisers = Vec::new();
+        for (cell, rows) in packed.blocks() {
+            let from = self.attending(&query_key_value, packed.starts[cell]);
+            let to = Place { buffer: &mixed, row: packed.starts[cell], column: 0 };
+            log_normalisers.push(attend(&self.products, heads, rows, &from, &to));
+        }
+        SavedAttention { query_key_value, mixed, log_normalisers }
+    }
+
+    /// Queries, keys and values side by side in the rows of one buffer.
+    fn attending<'a>(&self, buffer: &'a CubeTensor<R>, row: usize) -> Attending<'a, R> {
+        let Heads { queries, keys, width } = self.heads();
+        let place = |column| Place { buffer, row, column };
+        Attending {
+            queries: place(0),
+            keys: place(queries * width),
+            values: place((queries + keys) * width),
+        }
+    }
+
+    /// Gradient of the normalised rows that [`Self::attention`] was given, from that of what it mixed.
+    fn attention_backward(
+        &self,
+        layer: &Layer<R>,
+        g_mixed: &CubeTensor<R>,
+        saved: &SavedAttention<R>,
+        packed: &Packed<R>,
+    ) -> CubeTensor<R> {
+        let heads = self.heads();
+        let dots = dots_of_heads(g_mixed, &saved.mixed, heads.queries);
+        let [rows, width] = saved.query_key_value.meta.shape().dims();
+        let gradients = empty(&saved.query_key_value, [rows, width], DType::F32);
+        let blocks: Vec<_> = packed.blocks().collect();
+        let mut last_cell = None;
+        for ((cell, rows), log_normalisers) in blocks.into_iter().zip(&saved.log_normalisers).rev() {
+            let start = packed.starts[cell];
+            let g_mixed = Place { buffer: g_mixed, row: start, column: 0 };
+            let pull = Pull { g_mixed, dots: &dots, log_normalisers };
+            let from = self.attending(&saved.query_key_value, start);
+            let to = self.attending(&gradients, start);
+            let write = if last_cell == Some(cell) { Write::Add } else { Write::Over };
+            attend_backward(&self.products, heads, rows, &from, &pull, &to, write);
+            last_cell = Some(cell);
+        }
+        let turned = (heads.queries + heads.keys) * heads.width;
+        let g = rotary::turn_back(&gradients, turned, &packed.positions, packed.angles(), self.dtype);
+        self.map_back(&g, &Matrices::whole(&layer.query_key_value))
+    }
+
+    /// Run a layer; `next` is the norm that follows it.
+    fn layer(
+        &self,
+        layer: &Layer<R>,
+        stream: Stream<R>,
+        next: &CubeTensor<R>,
+        packed: &Packed<R>,
+    ) -> (Stream<R>, SavedAttention<R>, SavedMlp<R>) {
+        let attention = self.attention(layer, &stream.normed, packed);
+        let part = self.map(&attention.mixed, &Matrices::whole(&layer.output));
+        let (stream, mlp) = self.mlp(layer, &stream.x, &part, next);
+        (stream, attention, mlp)
+    }
+
+    /// Add `part` to the residual stream `x` and run the gated MLP on the sum.
+    fn mlp(
+        &self,
+        layer: &Layer<R>,
+        x: &CubeTensor<R>,
+        part: &CubeTensor<R>,
+        next: &CubeTensor<R>,
+    ) -> (Stream<R>, SavedMlp<R>) {
+        let (middle, normed) = add_rms_norm(x, part, &layer.attention_norm, self.epsilon());
+        let gate_up = self.map(&normed, &Matrices::whole(&layer.gate_up));
+        let part = self.map(&swiglu(&gate_up), &Matrices::whole(&layer.down));
+        let (x, normed) = add_rms_norm(&middle, &part, next, self.epsilon());
+        (Stream { x, normed }, SavedMlp { middle, gate_up })
+    }
+
+    /// Carry a gradient, in `f32` and in the type of the weights, from the output of [`Self::mlp`] to the
+    /// sum that it began with.
+    fn mlp_backward(
+        &self,
+        layer: &Layer<R>,
+        (g, narrow): (&CubeTensor<R>, &CubeTensor<R>),
+        saved: &SavedMlp<R>,
+    ) -> (CubeTensor<R>, CubeTensor<R>) {
+        let g_gated = self.map_back(narrow, &Matrices::whole(&layer.down));
+        let g_gate_up = swiglu_backward(&g_gated, &saved.gate_up);
+        let g_normed = self.map_back(&g_gate_up, &Matrices::whole(&layer.gate_up));
+        rms_norm_backward(g, &g_normed, &saved.middle, &layer.attention_norm, self.epsilon())
+    }
+
+    fn layer_backward(
+        &self,
+        layer: &Layer<R>,
+        g: (&CubeTensor<R>, &CubeTensor<R>),
+        saved: SavedLayer<R>,
+        next: &CubeTensor<R>,
+        packed: &Packed<R>,
+    ) -> (CubeTensor<R>, CubeTensor<R>) {
+        let SavedLayer { input, rest } = saved;
+        let (attention, mlp) = rest.unwrap_or_else(|| {
+            let stream = self.stream(input.clone(), &layer.input_norm);
+            let (_, attention, mlp) = self.layer(layer, stream, next, packed);
+            (attention, mlp)
+        });
+        let (g, narrow) = self.mlp_backward(layer, g, &mlp);
+        let g_mixed = self.map_back(&narrow, &Matrices::whole(&layer.output));
+        let g_normed = self.attention_backward(layer, &g_mixed, &attention, packed);
+        rms_norm_backward(&g, &g_normed, &input, &layer.input_norm, self.epsilon())
+    }
+
+    /// The rows of queries in the stacked map, and those of keys and values.
+    fn query_and_key_value<'a>(&self, layer: &'a Layer<R>) -> [Matrices<'a, R>; 2] {
+        let Heads { queries, keys, width } = self.heads();
+        let all = Matrices::whole(&layer.query_key_value);
+        [
+            all.clone().rows(0, queries * width),
+            all.rows(queries * width, 2 * keys * width),
+        ]
+    }
+
+    /// Queries from one buffer, keys and values side by side in another that begins a cell at `row`.
+    fn attending_last<'a>(
+        &self,
+        query: &'a CubeTensor<R>,
+        key_value: &'a CubeTensor<R>,
+        row: usize,
+    ) -> Attending<'a, R> {
+        let Heads { keys, width, .. } = self.heads();
+        Attending {
+            queries: Place { buffer: query, row: 0, column: 0 },
+            keys: Place { buffer: key_value, row, column: 0 },
+            values: Place { buffer: key_value, row, column: keys * width },
+        }
+    }
+
+    /// The last layer and the final norm, of which only the last token of each cell is asked.
+    fn last_layer(
+        &self,
+        layer: &Layer<R>,
+        stream: Stream<R>,
+        packed: &Packed<R>,
+    ) -> (CubeTensor<R>, SavedLast<R>) {
+        let heads = self.heads();
+        let [of_query, of_key_value] = self.query_and_key_value(layer);
+        let query = self.map(&select(&stream.normed, &packed.last_rows), &of_query);
+        let key_value = self.map(&stream.normed, &of_key_value);
+        let (query_width, key_width) = (heads.queries * heads.width, heads.keys * heads.width);
+        rotary::turn(&query, query_width, &packed.last_positions, packed.angles());
+        rotary::turn(&key_value, key_width, &packed.positions, packed.angles());
+        let mixed = empty(&query, [packed.batch.cells(), query_width], self.dtype);
+        let to = Place { buffer: &mixed, row: 0, column: 0 };
+        let log_normalisers = packed
+            .last_blocks()
+            .map(|(cell, rows)| {
+                let from = self.attending_last(&query, &key_value, packed.starts[cell]);
+                attend(&self.products, heads, rows, &from, &to)
+            })
+            .collect();
+        let part = self.map(&mixed, &Matrices::whole(&layer.output));
+        let x = select(&stream.x, &packed.last_rows);
+        let (Stream { x: output, .. }, mlp) = self.mlp(layer, &x, &part, &self.final_norm);
+        let h_cls = rms_norm(&output, &self.final_norm, self.epsilon(), DType::F32);
+        let input = stream.x;
+        (h_cls, SavedLast { input, query, key_value, mixed, log_normalisers, mlp, output })
+    }
+
+    fn last_layer_backward(
+        &self,
+        layer: &Layer<R>,
+        g_cls: &CubeTensor<R>,
+        saved: SavedLast<R>,
+        packed: &Packed<R>,
+    ) -> (CubeTensor<R>, CubeTensor<R>) {
+        let heads = self.heads();
+        let none = zeros(&saved.output);
+        let (g, _) =
+            rms_norm_backward(&none, g_cls, &saved.output, &self.final_norm, self.epsilon());
+        let narrow = cast(g.clone(), self.dtype);
+        let (g_middle, narrow) = self.mlp_backward(layer, (&g, &narrow), &saved.mlp);
+        let g_mixed = self.map_back(&narrow, &Matrices::whole(&layer.output));
+        let dots = dots_of_heads(&g_mixed, &saved.mixed, heads.queries);
+        let g_query = empty(&saved.query, saved.query.meta.shape().clone(), DType::F32);
+        let g_key_value = empty(&saved.key_value, saved.key_value.meta.shape().clone(), DType::F32);
+        for ((cell, rows), log_normalisers) in packed.last_blocks().zip(&saved.log_normalisers) {
+            let g_mixed = Place { buffer: &g_mixed, row: 0, column: 0 };
+            let pull = Pull { g_mixed, dots: &dots, log_normalisers };
+            let start = packed.starts[cell];
+            let from = self.attending_last(&saved.query, &saved.key_value, start);
+            let to = self.attending_last(&g_query, &g_key_value, start);
+            attend_backward(&self.products, heads, rows, &from, &pull, &to, Write::Over);
+        }
+        let turned = (heads.queries * heads.width, heads.keys * heads.width);
+        let (positions, angles) = (&packed.positions, packed.angles());
+        let g_query =
+            rotary::turn_back(&g_query, turned.0, &packed.last_positions, angles, self.dtype);
+        let g_key_value = rotary::turn_back(&g_key_value, turned.1, positions, angles, self.dtype);
+        let [of_query, of_key_value] = self.query_and_key_value(layer);
+        let g_normed = self.map_back(&g_key_value, &of_key_value);
+        let g_normed = add_at(g_normed, &packed.last_rows, self.map_back(&g_query, &of_query));
+        let none = zeros(&saved.input);
+        let (g, _) =
+            rms_norm_backward(&none, &g_normed, &saved.input, &layer.input_norm, self.epsilon());
+        let g = add_at(g, &packed.last_rows, g_middle);
+        let narrow = cast(g.clone(), self.dtype);
+        (g, narrow)
+    }
+
+    fn pack(&self, batch: &Batch) -> Packed<R> {
+        let mut starts = Vec::with_capacity(batch.cells());
+        let mut rows = 0;
+        for length in &batch.lengths {
+            starts.push(rows);
+            rows += length;
+        }
+        let positions = batch.lengths.iter().flat_map(|&length| 0..length);
+        let last = batch.last_positions();
+        let last_rows = starts.iter().zip(&last).map(|(start, last)| start + last);
+        let longest = batch.lengths.iter().copied().max().unwrap_or(1);
+        let all: Vec<usize> = (0..longest).collect();
+        let (cos, sin) = cosines_and_sines(&self.frequencies, &all);
+        let table = |values| {
+            let shape = [longest, self.frequencies.len()];
+            from_host(TensorData::new(values, shape), &self.device)
+        };
+        Packed {
+            positions: integers(positions, &self.device),
+            last_positions: integers(last.iter().copied(), &self.device),
+            last_rows: integers(last_rows, &self.device),
+            cos: table(cos),
+            sin: table(sin),
+            starts,
+            batch: batch.clone(),
+        }
+    }
+
+    fn run(&self, x: CubeTensor<R>, packed: &Packed<R>, keep: Keep) -> (CubeTensor<R>, Vec<SavedLayer<R>>, SavedLast<R>) {
+        let (body, last) = self.split();
+        let mut saved = Vec::new();
+        let mut stream = self.stream(x, &self.layers[0].input_norm);
+        for (index, layer) in body.iter().enumerate() {
+            let input = stream.x.clone();
+            let (next, attention, mlp) = self.layer(layer, stream, self.norm_after(index), packed);
+            stream = next;
+            match keep {
+                Keep::Nothing => {}
+                Keep::Inputs => saved.push(SavedLayer { input, rest: None }),
+                Keep::Everything => saved.push(SavedLayer { input, rest: Some((attention, mlp)) }),
+            }
+        }
+        let (h_cls, last) = self.last_layer(last, stream, packed);
+        (h_cls, saved, last)
+    }
+}
+
+impl<R: CubeRuntime> Packed<R> {
+    fn angles(&self) -> [&CubeTensor<R>; 2] {
+        [&self.cos, &self.sin]
+    }
+
+    /// Blocks of the map of every cell.
+    fn blocks(&self) -> impl Iterator<Item = (usize, Rows)> + '_ {
+        let cells = self.batch.lengths.iter().enumerate();
+        cells.flat_map(|(cell, &length)| Rows::of_cell(length).into_iter().map(move |rows| (cell, rows)))
+    }
+
+    /// The last row of the map of every cell, which is all that the last layer needs.
+    fn last_blocks(&self) -> impl Iterator<Item = (usize, Rows)> + '_ {
+        let cells = self.batch.lengths.iter().enumerate();
+        cells.map(|(cell, &length)| (cell, Rows { first: length - 1, rows: 1, at: cell }))
+    }
+
+    /// Rows of the real tokens in `[cells · tokens]`, where there are pads.
+    fn real<BT: BoolElement>(&self, device: &R::CubeDevice) -> Option<Tensor<Gpu<R, BT>, 1, Int>> {
+        let Batch { tokens, lengths } = &self.batch;
+        if lengths.iter().all(|length| length == tokens) {
+            return None;
+        }
+        let cells = lengths.iter().enumerate();
+        let rows: Vec<i32> = cells
+            .flat_map(|(cell, &length)| (0..length).map(move |token| (cell * tokens + token) as i32))
+            .collect();
+        let count = rows.len();
+        Some(Tensor::from_data(TensorData::new(rows, [count]), device))
+    }
+}
+
+impl<R: CubeRuntime, BT: BoolElement> Run<Gpu<R, BT>> for FusedDecoder<R> {
+    fn push(&mut self, weights: LayerWeights) {
+        let LayerWeights { query, key, value, output, gate, up, down, .. } = weights;
+        let stack = |parts: Vec<LinearWeights>| {
+            let part = |part: LinearWeights| {
+                let shape = [part.outputs, part.inputs];
+                part.weight.tensor::<Gpu<R, u8>>(shape, &self.device).cast(self.dtype)
+            };
+            of_burn(Tensor::cat(parts.into_iter().map(part).collect(), 0))
+        };
+        let layer = Layer {
+            input_norm: vector(weights.input_norm, &self.device),
+            query_key_value: stack(vec![query, key, value]),
+            output: stack(vec![output]),
+            attention_norm: vector(weights.attention_norm, &self.device),
+            gate_up: stack(vec![gate, up]),
+            down: stack(vec![down]),
+        };
+        self.layers.push(layer);
+    }
+
+    fn forward(
+        &self,
+        x0: Tensor<Gpu<R, BT>, 3>,
+        batch: &Batch,
+        keep: Keep,
+    ) -> (Tensor<Gpu<R, BT>, 2>, Option<Box<dyn Any + Send>>) {
+        let packed = self.pack(batch);
+        let x = real_rows(x0, &packed, &self.device);
+        let (h_cls, layers, last) = self.run(x, &packed, keep);
+        let saved = (keep != Keep::Nothing)
+            .then(|| Box::new(Saved { packed, layers, last }) as Box<dyn Any + Send>);
+        (to_burn(h_cls), saved)
+    }
+
+    fn backward_input(
+        &self,
+        g_cls: Tensor<Gpu<R, BT>, 2>,
+        saved: Box<dyn Any + Send>,
+    ) -> Tensor<Gpu<R, BT>, 3> {
+        let Ok(saved) = saved.downcast::<Saved<R>>() else {
+            unreachable!("saved by a LLaMA of other kernels")
+        };
+        let Saved { packed, layers, last } = *saved;
+        let (body, last_layer) = self.split();
+        let g_cls = of_burn(g_cls);
+        let (mut g, mut narrow) = self.last_layer_backward(last_layer, &g_cls, last, &packed);
+        for (index, (layer, saved)) in body.iter().zip(layers).enumerate().rev() {
+            let next = self.norm_after(index);
+            (g, narrow) = self.layer_backward(layer, (&g, &narrow), saved, next, &packed);
+        }
+        let g: Tensor<Gpu<R, BT>, 2> = to_burn(g);
+        let [cells, tokens, hidden] = [packed.batch.cells(), packed.batch.tokens, self.config.hidden_size];
+        let g = match packed.real(&self.device) {
+            None => g,
+            Some(real) => Tensor::zeros([cells * tokens, hidden], &self.device)
+                .select_assign(0, real, g, IndexingUpdateOp::Add),
+        };
+        g.reshape([cells, tokens, hidden])
+    }
+
+    fn hidden_states(&self, x0: Tensor<Gpu<R, BT>, 3>, batch: &Batch) -> Vec<Tensor<Gpu<R, BT>, 3>> {
+        let shape = x0.dims();
+        // Every token is asked for, pads included: they are a cell's last and reach no other.
+        let whole = Batch { tokens: batch.tokens, lengths: vec![batch.tokens; batch.cells()] };
+        let packed = self.pack(&whole);
+        let x = real_rows(batch.blank_pads(x0), &packed, &self.device);
+        let mut states = vec![x.clone()];
+        let mut stream = self.stream(x, &self.layers[0].input_norm);
+        for (index, layer) in self.layers.iter().enumerate() {
+            stream = self.layer(layer, stream, self.norm_after(index), &packed).0;
+            states.push(stream.x.clone());
+        }
+        if let Some(last) = states.last_mut() {
+            *last = rms_norm(last, &self.final_norm, self.epsilon(), DType::F32);
+        }
+        states.into_iter().map(|state| to_burn::<R, BT, 2>(state).reshape(shape)).collect()
+    }
+
+    fn describe(&self) -> String {
+        match &self.why_burn {
+            None => format!("fused kernels, products by {}", self.products.name()),
+            Some(reason) => format!("fused kernels, products by burn, since {reason}"),
+        }
+    }
+}
+
+fn real_rows<R: CubeRuntime, BT: BoolElement>(
+    x0: Tensor<Gpu<R, BT>, 3>,
+    packed: &Packed<R>,
+    device: &R::CubeDevice,
+) -> CubeTensor<R> {
+    let [cells, tokens, hidden] = x0.dims();
+    let rows = x0.reshape([cells * tokens, hidden]);
+    of_burn(match packed.real(device) {
+        None => rows,
+        Some(real) => rows.select(0, real),
+    })
+}
+
+fn to_burn<R: CubeRuntime, BT: BoolElement, const D: usize>(
+    tensor: CubeTensor<R>,
+) -> Tensor<Gpu<R, BT>, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
+}
+
+fn of_burn<R: CubeRuntime, BT: BoolElement, const D: usize>(
+    tensor: Tensor<Gpu<R, BT>, D>,
+) -> CubeTensor<R> {
+    into_contiguous(tensor.into_primitive().tensor())
+}
+
+fn from_host<R: CubeRuntime>(data: TensorData, device: &R::CubeDevice) -> CubeTensor<R> {
+    of_burn(Tensor::<Gpu<R, u8>, 2>::from_data(data, device))
+}
+
+fn vector<R: CubeRuntime>(values: Vec<f32>, device: &R::CubeDevice) -> CubeTensor<R> {
+    let length = values.len();
+    of_burn(Tensor::<Gpu<R, u8>, 1>::from_data(TensorData::new(values, [length]), device))
+}
+
+fn integers<R: CubeRuntime>(
+    values: impl Iterator<Item = usize>,
+    device: &R::CubeDevice,
+) -> CubeTensor<R> {
+    let values: Vec<i32> = values.map(|value| value as i32).collect();
+    let length = values.len();
+    let data = TensorData::new(values, [length]);
+    into_contiguous(Tensor::<Gpu<R, u8>, 1, Int>::from_data(data, device).into_primitive())
+}
+
+fn zeros<R: CubeRuntime>(like: &CubeTensor<R>) -> CubeTensor<R> {
+    let [rows, width] = like.meta.shape().dims();
+    of_burn(Tensor::<Gpu<R, u8>, 2>::zeros([rows, width], &like.device))
+}
+
+fn indices<R: CubeRuntime>(rows: &CubeTensor<R>) -> Tensor<Gpu<R, u8>, 1, Int> {
+    Tensor::from_primitive(rows.clone())
+}
+
+fn select<R: CubeRuntime>(from: &CubeTensor<R>, rows: &CubeTensor<R>) -> CubeTensor<R> {
+    of_burn(to_burn::<R, u8, 2>(from.clone()).select(0, indices(rows)))
+}
+
+/// Add `part` to distinct `rows` of `sum`.
+fn add_at<R: CubeRuntime>(sum: CubeTensor<R>, rows: &CubeTensor<R>, part: CubeTensor<R>) -> CubeTensor<R> {
+    let part = to_burn::<R, u8, 2>(part);
+    of_burn(to_burn::<R, u8, 2>(sum).select_assign(0, indices(rows), part, IndexingUpdateOp::Add))
+}
