@@ -99,11 +99,8 @@ fn check<B: Backend>(device: &B::Device) -> ExitCode {
         ("narrow heads", sizes(64, 172, 5, [8, 4]), vec![9, 130, 64]),
     ];
     // What each type may be off by, relative to the whole: of the states, of the gradients.
-    let types = [
-        (Precision::F32, 1e-4, 1e-3),
-        (Precision::F16, 1e-2, 2e-2),
-        (Precision::Bf16, 3e-2, 6e-2),
-    ];
+    let types =
+        [(Precision::F32, 1e-4, 1e-3), (Precision::F16, 1e-2, 2e-2), (Precision::Bf16, 3e-2, 6e-2)];
     let mut right = true;
     for (name, config, lengths) in shapes {
         let tokens = lengths.iter().copied().max().unwrap_or(1);
@@ -133,7 +130,10 @@ fn check<B: Backend>(device: &B::Device) -> ExitCode {
                 let passed = states < allowed_states && gradients < allowed_gradients;
                 right &= passed;
                 let by = llama.describe();
-                eprintln!("{name}, {precision}, recomputing {recompute:?}, {by}: states {states:.1e}, gradients {gradients:.1e}{}", if passed { "" } else { "  WRONG" });
+                eprintln!(
+                    "{name}, {precision}, recomputing {recompute:?}, {by}: states {states:.1e}, gradients {gradients:.1e}{}",
+                    if passed { "" } else { "  WRONG" }
+                );
                 println!(
                     "{}",
                     json!({"what": "check", "network": name, "precision": precision, "recompute": format!("{recompute:?}"), "kernels": by, "states": states, "gradients": gradients, "passed": passed})
@@ -178,7 +178,7 @@ fn products(options: &Options) -> ExitCode {
     use burn::tensor::TensorPrimitive;
     use burn_cuda::Cuda;
     use cubecl::cuda::CudaRuntime;
-    use screader_kernels::gpu::product::{As, Matrices, Products, Write};
+    use screader_kernels::gpu::product::{As, Matrices, Product, Products, Write};
     let device = Default::default();
     let (library, reason) = Products::for_device::<CudaRuntime>(&device);
     if let Some(reason) = reason {
@@ -189,10 +189,19 @@ fn products(options: &Options) -> ExitCode {
         let tensor = Tensor::<Cuda, 2>::random(shape, Distribution::Normal(0.0, 1.0), &device);
         tensor.cast(DType::BF16).into_primitive().tensor()
     };
-    let maps = [(12_288, 4096), (22_016, 4096), (4096, 11_008), (15_360, 5120), (27_648, 5120), (5120, 13_824), (5120, 5120)];
+    let maps = [
+        (12_288, 4096),
+        (22_016, 4096),
+        (4096, 11_008),
+        (15_360, 5120),
+        (27_648, 5120),
+        (5120, 13_824),
+        (5120, 5120),
+    ];
     for rows in options.numbers("rows", "8192,16384") {
         for (outputs, inputs) in maps {
-            let (weight, x, y) = (random(outputs, inputs), random(rows, inputs), random(rows, outputs));
+            let (weight, x, y) =
+                (random(outputs, inputs), random(rows, inputs), random(rows, outputs));
             let work = 2.0 * rows as f64 * outputs as f64 * inputs as f64;
             for (by, products) in [("cuBLASLt", &library), ("burn", &Products::Burn)] {
                 if products.name() != by || (by == "burn" && !options.0.contains_key("burn")) {
@@ -200,24 +209,33 @@ fn products(options: &Options) -> ExitCode {
                 }
                 let [x, y, weight] = [&x, &y, &weight].map(Matrices::whole);
                 let repeats = 10;
+                let multiply = |a: &Matrices<_>, b: &Matrices<_>, b_as, out: &Matrices<_>| {
+                    let (a, b, out) = ((a.clone(), As::Is), (b.clone(), b_as), out.clone());
+                    products.multiply(&[Product { a, b, out, scale: 1.0, write: Write::Over }]);
+                };
                 let wait = |tensor: &burn_cubecl::tensor::CubeTensor<CudaRuntime>| {
-                    let tensor = Tensor::<Cuda, 2>::from_primitive(TensorPrimitive::Float(tensor.clone()));
+                    let tensor =
+                        Tensor::<Cuda, 2>::from_primitive(TensorPrimitive::Float(tensor.clone()));
                     tensor.slice([0..1, 0..1]).into_data();
                 };
                 let forward = median(3, || {
                     for _ in 0..repeats {
-                        products.multiply((&x, As::Is), (&weight, As::Transposed), &y, 1.0, Write::Over);
+                        multiply(&x, &weight, As::Transposed, &y);
                     }
                     wait(y.buffer);
                 });
                 let back = median(3, || {
                     for _ in 0..repeats {
-                        products.multiply((&y, As::Is), (&weight, As::Is), &x, 1.0, Write::Over);
+                        multiply(&y, &weight, As::Is, &x);
                     }
                     wait(x.buffer);
                 });
                 let rate = |seconds: f64| work * f64::from(repeats) / seconds / 1e12;
-                eprintln!("{rows} × {inputs} → {outputs}, {by}: {:.0} and back {:.0} TFLOP/s", rate(forward), rate(back));
+                eprintln!(
+                    "{rows} × {inputs} → {outputs}, {by}: {:.0} and back {:.0} TFLOP/s",
+                    rate(forward),
+                    rate(back)
+                );
                 println!(
                     "{}",
                     json!({"what": "product", "rows": rows, "inputs": inputs, "outputs": outputs, "by": by, "forward_tflops": rate(forward), "back_tflops": rate(back)})
@@ -246,14 +264,16 @@ fn step<B: Backend>(options: &Options, device: &B::Device) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let kernels = match (options.text("kernels", "fused"), Kernels::for_device::<B>(device, Precision::Auto)) {
-        ("plain", Ok(Kernels::Fused(dtype))) => Kernels::Plain(dtype),
-        (_, Ok(kernels)) => kernels,
-        (_, Err(error)) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
-    };
+    let kernels =
+        match (options.text("kernels", "fused"), Kernels::for_device::<B>(device, Precision::Auto))
+        {
+            ("plain", Ok(Kernels::Fused(dtype))) => Kernels::Plain(dtype),
+            (_, Ok(kernels)) => kernels,
+            (_, Err(error)) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
     let recompute = match options.text("recompute", "nothing") {
         "layers" => Recompute::Layers,
         _ => Recompute::Nothing,
@@ -262,11 +282,19 @@ fn step<B: Backend>(options: &Options, device: &B::Device) -> ExitCode {
     let llama = Llama::<B>::random_of_device(&config, device, kernels).with_recompute(recompute);
     let hidden = config.hidden_size;
     numbers(llama.forward(Tensor::zeros([1, 8, hidden], device), &[8]));
-    eprintln!("{name}: {}, {kernels:?}, weights made in {:.1} s", llama.describe(), began.elapsed().as_secs_f64());
+    eprintln!(
+        "{name}: {}, {kernels:?}, weights made in {:.1} s",
+        llama.describe(),
+        began.elapsed().as_secs_f64()
+    );
     let repeats = options.number("steps", 5);
     for tokens in options.numbers("tokens", "2064") {
         for cells in options.numbers("cells", "1,2,4") {
-            let x0 = Tensor::<B, 3>::random([cells, tokens, hidden], Distribution::Normal(0.0, 1.0), device);
+            let x0 = Tensor::<B, 3>::random(
+                [cells, tokens, hidden],
+                Distribution::Normal(0.0, 1.0),
+                device,
+            );
             let g = Tensor::<B, 2>::random([cells, hidden], Distribution::Normal(0.0, 1.0), device);
             let lengths = vec![tokens; cells];
             let forward = median(repeats, || {

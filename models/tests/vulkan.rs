@@ -58,7 +58,9 @@ fn goldens_hold_on_vulkan() {
                     let r = golden.numbers("r").tensor::<Wgpu, 2>(device);
                     let gradient = floats(llama.backward_input(r, saved));
                     let gradient = relative_distance(&gradient, &golden.numbers("g_x0").values);
-                    println!("{kind}, {kernels:?} on {device:?}: cls {cls:e}, gradient {gradient:e}");
+                    println!(
+                        "{kind}, {kernels:?} on {device:?}: cls {cls:e}, gradient {gradient:e}"
+                    );
                     assert!(cls < allowed_cls && gradient < allowed_gradient, "{kind} {kernels:?}");
                 }
             }

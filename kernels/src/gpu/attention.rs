@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 
 use super::empty;
-use super::product::{As, Matrices, Products, Write};
+use super::product::{As, Matrices, Product, Products, Write};
 use super::softmax::{Block, causal_softmax, causal_softmax_backward};
 
 /// Query rows of one block of the map, about.
@@ -36,17 +36,16 @@ impl Heads {
 pub struct Place<'a, R: CubeRuntime> {
     /// Rows.
     pub buffer: &'a CubeTensor<R>,
-    /// Row of a cell's first token.
+    /// The first row.
     pub row: usize,
     /// Column of the first head.
     pub column: usize,
 }
 
 impl<'a, R: CubeRuntime> Place<'a, R> {
-    /// Every `every`th of `heads` heads from head `first` on, `rows` rows of each from row `row` on.
+    /// Every `every`th of `heads` heads from head `first` on, `rows` rows of each.
     fn matrices(
         &self,
-        row: usize,
         rows: usize,
         (first, every, heads): (usize, usize, usize),
         width: usize,
@@ -54,7 +53,7 @@ impl<'a, R: CubeRuntime> Place<'a, R> {
         let [_, stride] = self.buffer.meta.shape().dims();
         Matrices {
             buffer: self.buffer,
-            offset: (self.row + row) * stride + self.column + first * width,
+            offset: self.row * stride + self.column + first * width,
             rows,
             columns: width,
             stride,
@@ -67,23 +66,21 @@ impl<'a, R: CubeRuntime> Place<'a, R> {
 /// Queries, keys and values of one cell, or gradients of them.
 #[derive(Debug, Clone)]
 pub struct Attending<'a, R: CubeRuntime> {
-    /// Queries; those of a block begin at its first row.
+    /// Queries, from the first row of the block on.
     pub queries: Place<'a, R>,
-    /// Keys.
+    /// Keys, from the cell's first token on.
     pub keys: Place<'a, R>,
-    /// Values.
+    /// Values, from the cell's first token on.
     pub values: Place<'a, R>,
 }
 
-/// A block of query rows of one cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A block of query rows, of one cell or of the same tokens of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rows {
     /// The token of the first row.
     pub first: usize,
     /// How many.
     pub rows: usize,
-    /// Where the first lies among the rows of the queries, which need not hold those of every token.
-    pub at: usize,
 }
 
 impl Rows {
@@ -93,53 +90,69 @@ impl Rows {
         let rows = length.div_ceil(blocks).next_multiple_of(8);
         (0..length)
             .step_by(rows)
-            .map(|first| Self { first, rows: rows.min(length - first), at: first })
+            .map(|first| Self { first, rows: rows.min(length - first) })
             .collect()
     }
 
-    fn block(self, heads: Heads) -> Block {
-        let Self { first, rows, .. } = self;
+    /// The columns that any of the rows sees.
+    fn seen(self) -> usize {
+        self.first + self.rows
+    }
+
+    fn block(self, heads: Heads, cells: usize) -> Block {
         // Rows that begin at multiples of 16 bytes are what matrix units want.
-        Block { heads: heads.queries, rows, stride: (first + rows).next_multiple_of(8), first }
+        let stride = self.seen().next_multiple_of(8);
+        Block { cells, heads: heads.queries, rows: self.rows, stride, first: self.first }
     }
 }
 
-/// Mix values for a block of rows into `mixed`; gives what [`attend_backward`] needs, the logarithms of the
-/// rows' normalisers.
+/// How many cells' blocks may be taken together, so that their maps take at most a gigabyte.
+pub fn cells_together(heads: Heads, rows: Rows) -> usize {
+    let Block { heads, rows, stride, .. } = rows.block(heads, 1);
+    ((1 << 30) / (heads * rows * stride * size_of::<f32>())).max(1)
+}
+
+/// Mix values for a block of rows of each cell of `from` into the same place of `mixed`; gives what
+/// [`attend_backward`] needs, the logarithms of the rows' normalisers.
 pub fn attend<R: CubeRuntime>(
     products: &Products,
     heads: Heads,
     rows: Rows,
-    from: &Attending<R>,
-    mixed: &Place<R>,
+    from: &[Attending<R>],
+    mixed: &[Place<R>],
 ) -> CubeTensor<R> {
-    let block = rows.block(heads);
-    let dtype = from.queries.buffer.dtype;
-    let scores = empty(from.queries.buffer, [heads.queries * rows.rows, block.stride], DType::F32);
-    let seen = rows.first + rows.rows;
-    each_of_group(heads, |group| {
-        let queries = from.queries.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        let keys = from.keys.matrices(0, seen, group.keys(), heads.width);
-        let out = group.map(&scores, block, seen);
-        products.multiply((&queries, As::Is), (&keys, As::Transposed), &out, heads.scale(), Write::Over);
+    let block = rows.block(heads, from.len());
+    let like = from[0].queries.buffer;
+    let scores = empty(like, block.map(), DType::F32);
+    let scoring = OfGroup::each(heads, from.len()).map(|(cell, group)| Product {
+        a: (from[cell].queries.matrices(rows.rows, group.queries(), heads.width), As::Is),
+        b: (from[cell].keys.matrices(rows.seen(), group.keys(), heads.width), As::Transposed),
+        out: group.map(&scores, cell, block, rows.seen()),
+        scale: heads.scale(),
+        write: Write::Over,
     });
-    let (weights, log_normalisers) = causal_softmax(&scores, block, dtype);
-    each_of_group(heads, |group| {
-        let weights = group.map(&weights, block, seen);
-        let values = from.values.matrices(0, seen, group.keys(), heads.width);
-        let out = mixed.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        products.multiply((&weights, As::Is), (&values, As::Is), &out, 1.0, Write::Over);
+    products.multiply(&scoring.collect::<Vec<_>>());
+    let (weights, log_normalisers) = causal_softmax(&scores, block, like.dtype);
+    let mixing = OfGroup::each(heads, from.len()).map(|(cell, group)| Product {
+        a: (group.map(&weights, cell, block, rows.seen()), As::Is),
+        b: (from[cell].values.matrices(rows.seen(), group.keys(), heads.width), As::Is),
+        out: mixed[cell].matrices(rows.rows, group.queries(), heads.width),
+        scale: 1.0,
+        write: Write::Over,
     });
+    products.multiply(&mixing.collect::<Vec<_>>());
     log_normalisers
 }
 
 /// What [`attend_backward`] is given of a block besides queries, keys and values.
 #[derive(Debug, Clone)]
 pub struct Pull<'a, R: CubeRuntime> {
-    /// Gradient of the mixed values.
-    pub g_mixed: Place<'a, R>,
-    /// Dot products of mixed values and their gradients, `[rows of the queries, heads]`.
+    /// Gradient of the mixed values of each cell, from the first row of the block on.
+    pub g_mixed: &'a [Place<'a, R>],
+    /// Dot products of mixed values and their gradients, `[rows, heads]`.
     pub dots: &'a CubeTensor<R>,
+    /// The row of `dots` where each cell's block begins, in `i32`.
+    pub dot_rows: &'a CubeTensor<R>,
     /// What [`attend`] gave.
     pub log_normalisers: &'a CubeTensor<R>,
 }
@@ -148,56 +161,76 @@ pub struct Pull<'a, R: CubeRuntime> {
 ///
 /// The gradients of keys and values are sums over the blocks of a cell: `write` says whether this block is the
 /// first to write them, which must then be the cell's last, since it sees every column.
-#[allow(clippy::too_many_arguments)]
 pub fn attend_backward<R: CubeRuntime>(
     products: &Products,
     heads: Heads,
     rows: Rows,
-    from: &Attending<R>,
+    from: &[Attending<R>],
     pull: &Pull<R>,
-    to: &Attending<R>,
+    to: &[Attending<R>],
     write: Write,
 ) {
-    let block = rows.block(heads);
-    let dtype = from.queries.buffer.dtype;
-    let map = [heads.queries * rows.rows, block.stride];
-    let scores = empty(from.queries.buffer, map, DType::F32);
-    let g_weights = empty(from.queries.buffer, map, DType::F32);
-    let seen = rows.first + rows.rows;
-    each_of_group(heads, |group| {
-        let queries = from.queries.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        let keys = from.keys.matrices(0, seen, group.keys(), heads.width);
-        let out = group.map(&scores, block, seen);
-        products.multiply((&queries, As::Is), (&keys, As::Transposed), &out, heads.scale(), Write::Over);
-        let g_mixed = pull.g_mixed.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        let values = from.values.matrices(0, seen, group.keys(), heads.width);
-        let out = group.map(&g_weights, block, seen);
-        products.multiply((&g_mixed, As::Is), (&values, As::Transposed), &out, 1.0, Write::Over);
+    let block = rows.block(heads, from.len());
+    let like = from[0].queries.buffer;
+    let scores = empty(like, block.map(), DType::F32);
+    let g_weights = empty(like, block.map(), DType::F32);
+    let (seen, width) = (rows.seen(), heads.width);
+    let scoring = OfGroup::each(heads, from.len()).flat_map(|(cell, group)| {
+        let Attending { queries, keys, values } = &from[cell];
+        [
+            Product {
+                a: (queries.matrices(rows.rows, group.queries(), width), As::Is),
+                b: (keys.matrices(seen, group.keys(), width), As::Transposed),
+                out: group.map(&scores, cell, block, seen),
+                scale: heads.scale(),
+                write: Write::Over,
+            },
+            Product {
+                a: (pull.g_mixed[cell].matrices(rows.rows, group.queries(), width), As::Is),
+                b: (values.matrices(seen, group.keys(), width), As::Transposed),
+                out: group.map(&g_weights, cell, block, seen),
+                scale: 1.0,
+                write: Write::Over,
+            },
+        ]
     });
-    let first_dot = pull.g_mixed.row + rows.at;
+    products.multiply(&scoring.collect::<Vec<_>>());
     let (weights, g_scores) = causal_softmax_backward(
         &scores,
         pull.log_normalisers,
         &g_weights,
-        pull.dots,
-        first_dot,
+        [pull.dots, pull.dot_rows],
         block,
-        dtype,
+        like.dtype,
     );
-    each_of_group(heads, |group| {
-        let keys_write = if group.number > 0 { Write::Add } else { write };
-        let g_scores = group.map(&g_scores, block, seen);
-        let keys = from.keys.matrices(0, seen, group.keys(), heads.width);
-        let out = to.queries.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        products.multiply((&g_scores, As::Is), (&keys, As::Is), &out, heads.scale(), Write::Over);
-        let queries = from.queries.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        let out = to.keys.matrices(0, seen, group.keys(), heads.width);
-        products.multiply((&g_scores, As::Transposed), (&queries, As::Is), &out, heads.scale(), keys_write);
-        let weights = group.map(&weights, block, seen);
-        let g_mixed = pull.g_mixed.matrices(rows.at, rows.rows, group.queries(), heads.width);
-        let out = to.values.matrices(0, seen, group.keys(), heads.width);
-        products.multiply((&weights, As::Transposed), (&g_mixed, As::Is), &out, 1.0, keys_write);
+    let pulling = OfGroup::each(heads, from.len()).flat_map(|(cell, group)| {
+        let write = if group.number > 0 { Write::Add } else { write };
+        let Attending { queries, keys, .. } = &from[cell];
+        [
+            Product {
+                a: (group.map(&g_scores, cell, block, seen), As::Is),
+                b: (keys.matrices(seen, group.keys(), width), As::Is),
+                out: to[cell].queries.matrices(rows.rows, group.queries(), width),
+                scale: heads.scale(),
+                write: Write::Over,
+            },
+            Product {
+                a: (group.map(&g_scores, cell, block, seen), As::Transposed),
+                b: (queries.matrices(rows.rows, group.queries(), width), As::Is),
+                out: to[cell].keys.matrices(seen, group.keys(), width),
+                scale: heads.scale(),
+                write,
+            },
+            Product {
+                a: (group.map(&weights, cell, block, seen), As::Transposed),
+                b: (pull.g_mixed[cell].matrices(rows.rows, group.queries(), width), As::Is),
+                out: to[cell].values.matrices(seen, group.keys(), width),
+                scale: 1.0,
+                write,
+            },
+        ]
     });
+    products.multiply(&pulling.collect::<Vec<_>>());
 }
 
 /// One query head of each key head: those that a single batched product can take.
@@ -208,6 +241,12 @@ struct OfGroup {
 }
 
 impl OfGroup {
+    /// The groups of every cell.
+    fn each(heads: Heads, cells: usize) -> impl Iterator<Item = (usize, Self)> {
+        let numbers = move || 0..heads.queries / heads.keys;
+        (0..cells).flat_map(move |cell| numbers().map(move |number| (cell, Self { heads, number })))
+    }
+
     fn size(self) -> usize {
         self.heads.queries / self.heads.keys
     }
@@ -221,17 +260,18 @@ impl OfGroup {
         (0, 1, self.heads.keys)
     }
 
-    /// These heads' rows of a block of the map, as far as they are seen.
+    /// These heads' rows of a cell's block of the map, as far as they are seen.
     fn map<'a, R: CubeRuntime>(
         self,
         buffer: &'a CubeTensor<R>,
+        cell: usize,
         block: Block,
         seen: usize,
     ) -> Matrices<'a, R> {
         let head = block.rows * block.stride;
         Matrices {
             buffer,
-            offset: self.number * head,
+            offset: (cell * block.heads + self.number) * head,
             rows: block.rows,
             columns: seen,
             stride: block.stride,
@@ -239,8 +279,4 @@ impl OfGroup {
             apart: self.size() * head,
         }
     }
-}
-
-fn each_of_group(heads: Heads, mut act: impl FnMut(OfGroup)) {
-    (0..heads.queries / heads.keys).for_each(|number| act(OfGroup { heads, number }));
 }

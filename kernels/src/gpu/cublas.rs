@@ -7,25 +7,37 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::DType;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::cuda::CudaRuntime;
+use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::{result as lt, sys};
 use cudarc::driver::{CudaContext, CudaStream, result as driver, sys as cuda};
 
-use super::product::{As, Matrices, Write};
+use super::product::{As, Matrices, Product, Write};
 
 /// Memory that the library's kernels may use, in bytes; what NVIDIA advises for Hopper.
 const WORKSPACE: usize = 32 << 20;
+
+/// How many of the library's proposals are tried for a product that is worth it, and how often each.
+const PROPOSALS: usize = 8;
+const TIMED_RUNS: usize = 3;
+
+/// Multiplications from which on the fastest kernel is looked for; under it a trial costs more than it gains.
+const WORTH_A_TRIAL: usize = 1 << 32;
 
 /// The library, opened on one device.
 pub struct CublasLt {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     order: Order,
+    /// Events that a trial is timed by.
+    clock: [cuda::CUevent; 2],
     handle: sys::cublasLtHandle_t,
     workspace: cuda::CUdeviceptr,
     plans: Mutex<HashMap<Key, Plan>>,
@@ -89,7 +101,11 @@ impl CublasLt {
         let stream = context.new_stream().map_err(failed("no stream"))?;
         let handle = lt::create_handle().map_err(|error| format!("cublasLtCreate: {error:?}"))?;
         // SAFETY: plain allocation, freed when dropped.
-        let workspace = unsafe { driver::malloc_sync(WORKSPACE) }.map_err(failed("no workspace"))?;
+        let workspace =
+            unsafe { driver::malloc_sync(WORKSPACE) }.map_err(failed("no workspace"))?;
+        let timing = cuda::CUevent_flags::CU_EVENT_DEFAULT;
+        let mark = || driver::event::create(timing).map_err(failed("no event"));
+        let clock = [mark()?, mark()?];
         let order = match driver_version() {
             Some(12_050..) => {
                 let flags = cuda::CUevent_flags::CU_EVENT_DISABLE_TIMING;
@@ -98,99 +114,125 @@ impl CublasLt {
             }
             _ => Order::Waiting,
         };
-        Ok(Self { context, stream, order, handle, workspace, plans: Mutex::default() })
+        Ok(Self { context, stream, order, clock, handle, workspace, plans: Mutex::default() })
     }
 
     /// Compute as [`super::product::Products::multiply`] does.
     ///
     /// # Panics
     /// When the library refuses or fails, with its status.
-    pub fn multiply<R: CubeRuntime>(
-        &self,
-        (a, a_as): (&Matrices<R>, As),
-        (b, b_as): (&Matrices<R>, As),
-        out: &Matrices<R>,
-        scale: f32,
-        write: Write,
-    ) {
-        // To the library, which counts by columns, a row-major matrix is its transpose: so it is asked for
-        // outᵀ = bᵀ aᵀ.
-        let addresses = [address(b), address(a), address(out)];
-        let (factor, key) = ([(b, b_as), (a, a_as)], Key::of((a, a_as), (b, b_as), out, write, addresses));
+    pub fn multiply<R: CubeRuntime>(&self, products: &[Product<R>]) {
         if let Err(error) = self.context.bind_to_thread() {
             panic!("the CUDA context cannot be entered: {error:?}");
         }
+        let mut addresses = Addresses::default();
+        // To the library, which counts by columns, a row-major matrix is its transpose: so it is asked for
+        // outᵀ = bᵀ aᵀ.
+        let addresses: Vec<[u64; 3]> = products
+            .iter()
+            .map(|product| [&product.b.0, &product.a.0, &product.out].map(|m| addresses.of(m)))
+            .collect();
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.entry(key) {
-            std::collections::hash_map::Entry::Occupied(plan) => plan.into_mut(),
-            std::collections::hash_map::Entry::Vacant(empty) => {
-                let alignment = empty.key().alignment;
-                match Plan::new(self.handle, factor, out, alignment) {
-                    Ok(plan) => empty.insert(plan),
-                    Err(error) => panic!("cuBLASLt has no kernel for this product: {error:?}"),
-                }
-            }
-        };
         self.in_order(|| {
-            let beta: f32 = if write == Write::Add { 1.0 } else { 0.0 };
-            let [first, second, product] = plan.layouts;
-            // SAFETY: the addresses are of live buffers that hold the matrices the layouts describe, by the
-            // caller's word; the descriptions live as long as `self`.
-            unsafe {
-                lt::matmul(
-                    self.handle,
-                    plan.description,
-                    (&raw const scale).cast(),
-                    (&raw const beta).cast(),
-                    addresses[0] as *const c_void,
-                    first,
-                    addresses[1] as *const c_void,
-                    second,
-                    addresses[2] as *const c_void,
-                    product,
-                    addresses[2] as *mut c_void,
-                    product,
-                    &raw const plan.algorithm,
-                    self.workspace as *mut c_void,
-                    WORKSPACE,
-                    self.stream.cu_stream().cast(),
-                )
-            }
-            .map_err(|error| format!("{error:?}"))
+            products.iter().zip(addresses).try_for_each(|(product, addresses)| {
+                let plan = match plans.entry(Key::of(product, addresses)) {
+                    Entry::Occupied(plan) => plan.into_mut(),
+                    Entry::Vacant(place) => {
+                        let plan = Plan::new(self, product, addresses, place.key().alignment)?;
+                        place.insert(plan)
+                    }
+                };
+                self.run(plan, &plan.algorithm, product, addresses)
+            })
         });
-        if self.waits()
-            && let Err(error) = self.stream.synchronize()
-        {
-            panic!("a product failed: {error:?}");
+    }
+
+    /// Queue one product.
+    fn run<R: CubeRuntime>(
+        &self,
+        plan: &Plan,
+        algorithm: &sys::cublasLtMatmulAlgo_t,
+        product: &Product<R>,
+        addresses: [u64; 3],
+    ) -> Result<(), CublasError> {
+        let beta: f32 = if product.write == Write::Add { 1.0 } else { 0.0 };
+        let [first, second, out] = plan.layouts;
+        // SAFETY: the addresses are of live buffers that hold the matrices the layouts describe, by the
+        // caller's word; the descriptions live as long as `plan`.
+        unsafe {
+            lt::matmul(
+                self.handle,
+                plan.description,
+                (&raw const product.scale).cast(),
+                (&raw const beta).cast(),
+                addresses[0] as *const c_void,
+                first,
+                addresses[1] as *const c_void,
+                second,
+                addresses[2] as *const c_void,
+                out,
+                addresses[2] as *mut c_void,
+                out,
+                algorithm,
+                self.workspace as *mut c_void,
+                WORKSPACE,
+                self.stream.cu_stream().cast(),
+            )
         }
     }
 
-    fn waits(&self) -> bool {
-        matches!(self.order, Order::Waiting)
-    }
-
     /// Queue work behind all that the context has been given and before all that it will be.
-    fn in_order(&self, work: impl FnOnce() -> Result<(), String>) {
+    fn in_order(&self, work: impl FnOnce() -> Result<(), CublasError>) {
         let (context, stream) = (self.context.cu_ctx(), self.stream.cu_stream());
-        let checked = |call: &str, code: cuda::CUresult| {
-            code.result().map_err(|error| format!("{call}: {error:?}"))
-        };
-        let done = match &self.order {
-            // SAFETY: context, stream and events are alive and belong together.
-            Order::Events { before, after } => unsafe {
-                checked("cuCtxRecordEvent", cuda::cuCtxRecordEvent(context, *before))
-                    .and_then(|()| checked("cuStreamWaitEvent", cuda::cuStreamWaitEvent(stream, *before, 0)))
-                    .and_then(|()| work())
-                    .and_then(|()| checked("cuEventRecord", cuda::cuEventRecord(*after, stream)))
-                    .and_then(|()| checked("cuCtxWaitEvent", cuda::cuCtxWaitEvent(context, *after)))
-            },
-            // SAFETY: waits for the current context, which is ours.
-            Order::Waiting => {
-                checked("cuCtxSynchronize", unsafe { cuda::cuCtxSynchronize() }).and_then(|()| work())
+        // SAFETY: context, stream and events are alive and belong together.
+        let before = unsafe {
+            match &self.order {
+                Order::Events { before, .. } => cuda::cuCtxRecordEvent(context, *before)
+                    .result()
+                    .and_then(|()| cuda::cuStreamWaitEvent(stream, *before, 0).result()),
+                Order::Waiting => cuda::cuCtxSynchronize().result(),
             }
         };
-        if let Err(error) = done {
-            panic!("a matrix product failed on the device: {error}");
+        if let Err(error) = before {
+            panic!("the work before a matrix product failed on the device: {error:?}");
+        }
+        if let Err(error) = work() {
+            panic!("cuBLASLt could not multiply: {error:?}");
+        }
+        // SAFETY: as above.
+        let after = unsafe {
+            match &self.order {
+                Order::Events { after, .. } => cuda::cuEventRecord(*after, stream)
+                    .result()
+                    .and_then(|()| cuda::cuCtxWaitEvent(context, *after).result()),
+                Order::Waiting => cuda::cuStreamSynchronize(stream).result(),
+            }
+        };
+        if let Err(error) = after {
+            panic!("a matrix product failed on the device: {error:?}");
+        }
+    }
+
+    /// Time a kernel of the library for a product, in milliseconds, after one run that does not count.
+    fn time<R: CubeRuntime>(
+        &self,
+        plan: &Plan,
+        algorithm: &sys::cublasLtMatmulAlgo_t,
+        product: &Product<R>,
+        addresses: [u64; 3],
+    ) -> Option<f32> {
+        self.run(plan, algorithm, product, addresses).ok()?;
+        let [begin, end] = &self.clock;
+        let stream = self.stream.cu_stream();
+        // SAFETY: stream and events are alive and of one context.
+        unsafe {
+            driver::event::record(*begin, stream).ok()?;
+            for _ in 0..TIMED_RUNS {
+                self.run(plan, algorithm, product, addresses).ok()?;
+            }
+            driver::event::record(*end, stream).ok()?;
+            cuda::cuEventSynchronize(*end).result().ok()?;
+            driver::event::elapsed(*begin, *end).ok()
         }
     }
 }
@@ -208,18 +250,16 @@ impl Drop for CublasLt {
                 let _ = driver::event::destroy(before);
                 let _ = driver::event::destroy(after);
             }
+            for mark in self.clock {
+                let _ = driver::event::destroy(mark);
+            }
         }
     }
 }
 
 impl Key {
-    fn of<R: CubeRuntime>(
-        (a, a_as): (&Matrices<R>, As),
-        (b, b_as): (&Matrices<R>, As),
-        out: &Matrices<R>,
-        write: Write,
-        addresses: [u64; 3],
-    ) -> Self {
+    fn of<R: CubeRuntime>(product: &Product<R>, addresses: [u64; 3]) -> Self {
+        let Product { a: (a, a_as), b: (b, b_as), out, write, .. } = product;
         // What all addresses, rows and matrices begin at a multiple of, in bytes.
         let bytes = |matrices: &Matrices<R>| {
             let size = matrices.buffer.dtype.size();
@@ -228,32 +268,36 @@ impl Key {
         let places = addresses.iter().fold(0, |bits, address| bits | address);
         let bits = places | bytes(a) | bytes(b) | bytes(out) | 256;
         Self {
-            sizes: [out.rows, out.columns, if a_as == As::Is { a.columns } else { a.rows }],
+            sizes: [out.rows, out.columns, if *a_as == As::Is { a.columns } else { a.rows }],
             strides: [a.stride, b.stride, out.stride],
             count: out.count,
             apart: [a.apart, b.apart, out.apart],
-            transposed: [a_as == As::Transposed, b_as == As::Transposed],
+            transposed: [a_as, b_as].map(|as_| *as_ == As::Transposed),
             dtypes: [a.buffer.dtype, out.buffer.dtype],
-            sum: write == Write::Add,
+            sum: *write == Write::Add,
             alignment: 1 << bits.trailing_zeros(),
         }
     }
 }
 
 impl Plan {
+    /// Describe a product and find the fastest of the kernels that the library proposes.
     fn new<R: CubeRuntime>(
-        handle: sys::cublasLtHandle_t,
-        factors: [(&Matrices<R>, As); 2],
-        out: &Matrices<R>,
+        library: &CublasLt,
+        product: &Product<R>,
+        addresses: [u64; 3],
         alignment: u32,
-    ) -> Result<Self, cudarc::cublaslt::result::CublasError> {
+    ) -> Result<Self, CublasError> {
         let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let description = lt::create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F)?;
         use sys::cublasLtMatmulDescAttributes_t::{
             CUBLASLT_MATMUL_DESC_TRANSA, CUBLASLT_MATMUL_DESC_TRANSB,
         };
-        let sides = [CUBLASLT_MATMUL_DESC_TRANSA, CUBLASLT_MATMUL_DESC_TRANSB];
-        for (side, (_, as_)) in sides.into_iter().zip(factors) {
+        let sides = [
+            (CUBLASLT_MATMUL_DESC_TRANSA, product.b.1),
+            (CUBLASLT_MATMUL_DESC_TRANSB, product.a.1),
+        ];
+        for (side, as_) in sides {
             // cublasOperation_t: 0 as is, 1 transposed.
             let operation = i32::from(as_ == As::Transposed);
             // SAFETY: the description was just made; the attribute is a 32-bit integer.
@@ -266,36 +310,84 @@ impl Plan {
                 )?;
             }
         }
-        let layouts = [layout(factors[0].0)?, layout(factors[1].0)?, layout(out)?];
-        let preference = lt::create_matmul_pref()?;
-        let workspace = WORKSPACE;
-        use sys::cublasLtMatmulPreferenceAttributes_t as Preference;
-        // SAFETY: the preference was just made; the workspace is a size, alignments are 32-bit integers.
-        let found = unsafe {
-            lt::set_matmul_pref_attribute(
-                preference,
-                Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                (&raw const workspace).cast(),
-                size_of::<usize>(),
-            )?;
-            for side in [
-                Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-                Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-                Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
-                Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
-            ] {
-                let at = (&raw const alignment).cast();
-                lt::set_matmul_pref_attribute(preference, side, at, size_of::<u32>())?;
-            }
-            let [first, second, product] = layouts;
-            let found = lt::get_matmul_algo_heuristic(
-                handle, description, first, second, product, product, preference,
-            );
-            lt::destroy_matmul_pref(preference)?;
-            found?
+        let layouts = [layout(&product.b.0)?, layout(&product.a.0)?, layout(&product.out)?];
+        let mut proposed = proposals(library.handle, description, layouts, alignment)?;
+        let Some(first) = proposed.first().copied() else {
+            return Err(CublasError(sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED));
         };
-        Ok(Self { description, layouts, algorithm: found.algo })
+        let mut plan = Self { description, layouts, algorithm: first };
+        let out = &product.out;
+        let work = out.count * out.rows * out.columns * plan_inner(product);
+        // Runs that add up would leave their sums; and what is small is not worth the trial.
+        if product.write == Write::Over && work >= WORTH_A_TRIAL {
+            let timed = proposed.drain(..).filter_map(|algorithm| {
+                Some((library.time(&plan, &algorithm, product, addresses)?, algorithm))
+            });
+            let fastest = timed.min_by(|(a, _), (b, _)| a.total_cmp(b));
+            plan.algorithm = fastest.map_or(first, |(_, algorithm)| algorithm);
+        }
+        Ok(plan)
     }
+}
+
+/// How many numbers each sum of a product runs over.
+fn plan_inner<R: CubeRuntime>(product: &Product<R>) -> usize {
+    match product.a.1 {
+        As::Is => product.a.0.columns,
+        As::Transposed => product.a.0.rows,
+    }
+}
+
+/// The kernels that the library proposes, the likely fastest first.
+fn proposals(
+    handle: sys::cublasLtHandle_t,
+    description: sys::cublasLtMatmulDesc_t,
+    [first, second, out]: [sys::cublasLtMatrixLayout_t; 3],
+    alignment: u32,
+) -> Result<Vec<sys::cublasLtMatmulAlgo_t>, CublasError> {
+    use sys::cublasLtMatmulPreferenceAttributes_t as Preference;
+    let preference = lt::create_matmul_pref()?;
+    let workspace = WORKSPACE;
+    // SAFETY: the preference was just made; the workspace is a size, alignments are 32-bit integers.
+    unsafe {
+        lt::set_matmul_pref_attribute(
+            preference,
+            Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            (&raw const workspace).cast(),
+            size_of::<usize>(),
+        )?;
+        for side in [
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+            Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+        ] {
+            let at = (&raw const alignment).cast();
+            lt::set_matmul_pref_attribute(preference, side, at, size_of::<u32>())?;
+        }
+    }
+    let mut found = [MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit(); PROPOSALS];
+    let mut count = 0;
+    // SAFETY: everything was made above; the library writes `count` results to `found`, at most its length.
+    let found = unsafe {
+        let asked = sys::cublasLtMatmulAlgoGetHeuristic(
+            handle,
+            description,
+            first,
+            second,
+            out,
+            out,
+            preference,
+            PROPOSALS as i32,
+            found[0].as_mut_ptr(),
+            &raw mut count,
+        );
+        lt::destroy_matmul_pref(preference)?;
+        asked.result()?;
+        found[..count as usize].iter().map(|result| result.assume_init()).collect::<Vec<_>>()
+    };
+    let usable = found.into_iter().filter(|result| result.state.result().is_ok());
+    Ok(usable.map(|result| result.algo).collect())
 }
 
 impl Drop for Plan {
@@ -312,7 +404,7 @@ impl Drop for Plan {
 
 fn layout<R: CubeRuntime>(
     matrices: &Matrices<R>,
-) -> Result<sys::cublasLtMatrixLayout_t, cudarc::cublaslt::result::CublasError> {
+) -> Result<sys::cublasLtMatrixLayout_t, CublasError> {
     let numbers = match matrices.buffer.dtype {
         DType::BF16 => sys::cudaDataType_t::CUDA_R_16BF,
         DType::F16 => sys::cudaDataType_t::CUDA_R_16F,
@@ -341,17 +433,28 @@ fn layout<R: CubeRuntime>(
     Ok(layout)
 }
 
-/// Where the first matrix begins on the device. Asking also has everything queued so far handed to the
-/// driver, so that an event recorded next comes after it.
-fn address<R: CubeRuntime>(matrices: &Matrices<R>) -> u64 {
-    let buffer: &dyn Any = matrices.buffer;
-    let Some(buffer) = buffer.downcast_ref::<CubeTensor<CudaRuntime>>() else {
+/// Where buffers lie on the device, each asked for once.
+///
+/// Asking also has everything queued so far handed to the driver, so that an event recorded next comes after
+/// it.
+#[derive(Default)]
+struct Addresses(HashMap<*const c_void, u64>);
+
+impl Addresses {
+    /// Where the first of the matrices begins.
+    fn of<R: CubeRuntime>(&mut self, matrices: &Matrices<R>) -> u64 {
+        let key = std::ptr::from_ref(matrices.buffer).cast();
+        let begin = *self.0.entry(key).or_insert_with(|| address(matrices.buffer));
+        begin + (matrices.offset * matrices.buffer.dtype.size()) as u64
+    }
+}
+
+fn address<R: CubeRuntime>(buffer: &CubeTensor<R>) -> u64 {
+    let Some(buffer) = (buffer as &dyn Any).downcast_ref::<CubeTensor<CudaRuntime>>() else {
         unreachable!("cuBLASLt is opened for CUDA devices only");
     };
     match buffer.client.get_resource(buffer.handle.clone()) {
-        Ok(resource) => {
-            resource.resource().ptr + (matrices.offset * buffer.dtype.size()) as u64
-        }
+        Ok(resource) => resource.resource().ptr,
         Err(error) => panic!("a buffer of the device is gone: {error:?}"),
     }
 }

@@ -1,10 +1,11 @@
 //! Matrix products of parts of buffers.
 
+use burn::tensor::Shape;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
-use burn::tensor::Shape;
-use cubecl::zspace::{Strides, metadata::Metadata};
 use cubecl::prelude::*;
+use cubecl::zspace::{Strides, metadata::Metadata};
 
 use super::{array, empty, unit_a_piece};
 
@@ -58,6 +59,23 @@ pub enum Write {
     Add,
 }
 
+/// `out = scale · a b`, or that added to `out`, for each of `out.count` matrices.
+///
+/// `a` and `b` are of one type, `out` of that or `f32`; sums are made in `f32`.
+#[derive(Debug, Clone)]
+pub struct Product<'a, R: CubeRuntime> {
+    /// First factor.
+    pub a: (Matrices<'a, R>, As),
+    /// Second factor.
+    pub b: (Matrices<'a, R>, As),
+    /// Where the product goes.
+    pub out: Matrices<'a, R>,
+    /// Factor of the product.
+    pub scale: f32,
+    /// Whether it replaces or adds.
+    pub write: Write,
+}
+
 /// Who multiplies.
 #[derive(Debug)]
 pub enum Products {
@@ -72,7 +90,9 @@ impl Products {
     /// cuBLASLt for a CUDA device where the library is installed; otherwise burn's kernels and the reason.
     pub fn for_device<R: CubeRuntime>(device: &R::Device) -> (Self, Option<String>) {
         #[cfg(feature = "cuda")]
-        if let Some(device) = (device as &dyn std::any::Any).downcast_ref::<cubecl::cuda::CudaDevice>() {
+        if let Some(device) =
+            (device as &dyn std::any::Any).downcast_ref::<cubecl::cuda::CudaDevice>()
+        {
             return match super::cublas::CublasLt::open(device.index) {
                 Ok(library) => (Self::CublasLt(Box::new(library)), None),
                 Err(reason) => (Self::Burn, Some(reason)),
@@ -91,52 +111,44 @@ impl Products {
         }
     }
 
-    /// Compute `out = scale · a b`, or add that to `out`, for each of `out.count` matrices.
-    ///
-    /// `a` and `b` are of one type, `out` of that or `f32`; sums are made in `f32`.
+    /// Compute products one after the other.
     ///
     /// # Panics
-    /// When the shapes disagree, as burn does.
-    pub fn multiply<R: CubeRuntime>(
-        &self,
-        (a, a_as): (&Matrices<R>, As),
-        (b, b_as): (&Matrices<R>, As),
-        out: &Matrices<R>,
-        scale: f32,
-        write: Write,
-    ) {
-        let oriented = |matrices: &Matrices<R>, as_: As| match as_ {
-            As::Is => (matrices.rows, matrices.columns),
-            As::Transposed => (matrices.columns, matrices.rows),
-        };
-        let ((m, inner), (also_inner, n)) = (oriented(a, a_as), oriented(b, b_as));
-        assert_eq!(inner, also_inner, "columns of the first factor and rows of the second");
-        assert_eq!((out.rows, out.columns), (m, n), "shape of the product");
+    /// When the shapes of one disagree, as burn does.
+    pub fn multiply<R: CubeRuntime>(&self, products: &[Product<R>]) {
+        products.iter().for_each(Product::agree);
         match self {
-            Self::Burn => multiply_by_burn((a, a_as), (b, b_as), out, scale, write),
+            Self::Burn => products.iter().for_each(multiply_by_burn),
             #[cfg(feature = "cuda")]
-            Self::CublasLt(library) => library.multiply((a, a_as), (b, b_as), out, scale, write),
+            Self::CublasLt(library) => library.multiply(products),
         }
     }
 }
 
-fn multiply_by_burn<R: CubeRuntime>(
-    a: (&Matrices<R>, As),
-    b: (&Matrices<R>, As),
-    out: &Matrices<R>,
-    scale: f32,
-    write: Write,
-) {
+impl<R: CubeRuntime> Product<'_, R> {
+    fn agree(&self) {
+        let oriented = |(matrices, as_): &(Matrices<R>, As)| match as_ {
+            As::Is => (matrices.rows, matrices.columns),
+            As::Transposed => (matrices.columns, matrices.rows),
+        };
+        let ((m, inner), (also_inner, n)) = (oriented(&self.a), oriented(&self.b));
+        assert_eq!(inner, also_inner, "columns of the first factor and rows of the second");
+        assert_eq!((self.out.rows, self.out.columns), (m, n), "shape of the product");
+    }
+}
+
+fn multiply_by_burn<R: CubeRuntime>(product: &Product<R>) {
+    let Product { a, b, out, scale, write } = product;
     let [a, b] = [a, b].map(|(matrices, as_)| {
         // Vulkan binds buffers from few offsets only, so parts of one are copied out.
         if matrices.offset == 0 {
-            view(matrices, as_)
+            view(matrices, *as_)
         } else {
             let Matrices { rows, columns, count, .. } = *matrices;
             let (buffer, apart) = (&part(matrices), rows * columns);
             let copied =
                 Matrices { buffer, offset: 0, rows, columns, stride: columns, count, apart };
-            view(&copied, as_)
+            view(&copied, *as_)
         }
     });
     // Untuned: the shapes of attention are as many as the lengths of cells, and each would be tuned anew.
@@ -145,7 +157,7 @@ fn multiply_by_burn<R: CubeRuntime>(
         Ok(product) => product,
         Err(error) => panic!("no kernel of burn multiplies these: {error:?}"),
     };
-    place(&burn_cubecl::kernel::into_contiguous(product), out, scale, write);
+    place(&into_contiguous(product), out, *scale, *write);
 }
 
 /// Copy matrices to a buffer of their own, `[count, rows, columns]`.
@@ -259,4 +271,3 @@ fn place_kernel<E: Float>(
     }
     out[to] = E::cast_from(value);
 }
-

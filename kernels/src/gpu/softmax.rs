@@ -1,7 +1,7 @@
 //! The softmax of a block of rows of a causal attention map, and its gradient.
 //!
 //! A block holds rows `first..first + rows` of the map of each head and all columns that any of them sees,
-//! `[heads, rows, stride]`, where `stride` is at least `first + rows`; row `r` sees columns `0..=first + r`.
+//! `[cells, heads, rows, stride]`, where `stride` is at least `first + rows`; row `r` sees columns `0..=first + r`.
 
 use burn::tensor::DType;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
@@ -14,7 +14,9 @@ use super::{
 /// Where a block of rows lies in the map.
 #[derive(Debug, Clone, Copy)]
 pub struct Block {
-    /// Heads that lie one after the other.
+    /// Cells whose heads lie one after the other.
+    pub cells: usize,
+    /// Heads of each.
     pub heads: usize,
     /// Rows of each.
     pub rows: usize,
@@ -24,17 +26,29 @@ pub struct Block {
     pub first: usize,
 }
 
+impl Block {
+    /// Shape of a buffer that holds it: rows of the map and their stride.
+    pub fn map(self) -> [usize; 2] {
+        [self.map_rows(), self.stride]
+    }
+
+    fn map_rows(self) -> usize {
+        self.cells * self.heads * self.rows
+    }
+}
+
 /// Turn `scores`, in `f32`, into weights of type `dtype` and the logarithm of each row's normaliser.
 pub fn causal_softmax<R: CubeRuntime>(
     scores: &CubeTensor<R>,
     block: Block,
     dtype: DType,
 ) -> (CubeTensor<R>, CubeTensor<R>) {
-    let Block { heads, rows, stride, first } = block;
-    let weights = empty(scores, [heads, rows, stride], dtype);
-    let log_normalisers = empty(scores, [heads, rows], DType::F32);
-    let (count, dim) = cube_a_row(&scores.client, heads * rows);
-    // SAFETY: every index is under `heads · rows · stride` or `heads · rows`, the buffers' lengths.
+    let Block { rows, stride, first, .. } = block;
+    let weights = empty(scores, block.map(), dtype);
+    let log_normalisers = empty(scores, [block.map_rows()], DType::F32);
+    let (count, dim) = cube_a_row(&scores.client, block.map_rows());
+    // SAFETY: every index is under the rows of the map times their stride, or under the rows: the buffers'
+    // lengths.
     unsafe {
         causal_softmax_kernel::launch_unchecked(
             &scores.client,
@@ -43,7 +57,7 @@ pub fn causal_softmax<R: CubeRuntime>(
             array(scores),
             array(&weights),
             array(&log_normalisers),
-            heads * rows,
+            block.map_rows(),
             rows,
             stride,
             first,
@@ -56,21 +70,21 @@ pub fn causal_softmax<R: CubeRuntime>(
 /// Make the weights again from `scores` and carry a gradient `g_weights`, both in `f32`, back to the scores:
 /// `dS = P · (g − D)` with `D` the dot product of each row's output and gradient.
 ///
-/// `dots` holds `D` of every token and head, `[tokens, heads]`; gives `(P, dS)` of type `dtype`.
+/// `dots` holds `D` of every row and head, `[rows, heads]`, and the row where each cell's block begins;
+/// gives `(P, dS)` of type `dtype`.
 pub fn causal_softmax_backward<R: CubeRuntime>(
     scores: &CubeTensor<R>,
     log_normalisers: &CubeTensor<R>,
     g_weights: &CubeTensor<R>,
-    dots: &CubeTensor<R>,
-    first_dot: usize,
+    [dots, dot_rows]: [&CubeTensor<R>; 2],
     block: Block,
     dtype: DType,
 ) -> (CubeTensor<R>, CubeTensor<R>) {
-    let Block { heads, rows, stride, first } = block;
-    let weights = empty(scores, [heads, rows, stride], dtype);
-    let g_scores = empty(scores, [heads, rows, stride], dtype);
-    let (count, dim) = cube_a_row(&scores.client, heads * rows);
-    // SAFETY: as above; a row of `dots` is a token of the caller's.
+    let Block { heads, rows, stride, first, .. } = block;
+    let weights = empty(scores, block.map(), dtype);
+    let g_scores = empty(scores, block.map(), dtype);
+    let (count, dim) = cube_a_row(&scores.client, block.map_rows());
+    // SAFETY: as above; the rows of `dots` are the caller's.
     unsafe {
         causal_softmax_backward_kernel::launch_unchecked(
             &scores.client,
@@ -80,14 +94,14 @@ pub fn causal_softmax_backward<R: CubeRuntime>(
             array(log_normalisers),
             array(g_weights),
             array(dots),
+            array(dot_rows),
             array(&weights),
             array(&g_scores),
-            heads * rows,
+            block.map_rows(),
             heads,
             rows,
             stride,
             first,
-            first_dot,
             dtype.into(),
         );
     }
@@ -175,6 +189,7 @@ fn causal_softmax_backward_kernel<E: Float>(
     log_normalisers: &Array<f32>,
     g_weights: &Array<f32>,
     dots: &Array<f32>,
+    dot_rows: &Array<i32>,
     weights: &mut Array<E>,
     g_scores: &mut Array<E>,
     all_rows: usize,
@@ -182,7 +197,6 @@ fn causal_softmax_backward_kernel<E: Float>(
     rows: usize,
     stride: usize,
     first: usize,
-    first_dot: usize,
     #[define(E)] _dtype: StorageType,
 ) {
     if CUBE_POS >= all_rows {
@@ -190,9 +204,10 @@ fn causal_softmax_backward_kernel<E: Float>(
     }
     let start = CUBE_POS * stride;
     let token = CUBE_POS % rows;
-    let head = CUBE_POS / rows;
+    let cell_head = CUBE_POS / rows;
+    let dot_row = dot_rows[cell_head / heads] as usize + token;
     let log_normaliser = log_normalisers[CUBE_POS];
-    let dot = dots[(first_dot + token) * heads + head];
+    let dot = dots[dot_row * heads + cell_head % heads];
     let mut column = UNIT_POS as usize;
     while column < stride {
         let at = start + column;

@@ -38,7 +38,10 @@ pub(crate) fn decoder<B: Backend>(
     let found = found.or_else(|| {
         let device = device.downcast_ref::<burn_cuda::CudaDevice>()?;
         let decoder = super::fused::FusedDecoder::<cubecl::cuda::CudaRuntime>::new(
-            config, final_norm.clone(), dtype, device,
+            config,
+            final_norm.clone(),
+            dtype,
+            device,
         );
         Some(Box::new(Box::new(decoder) as Box<dyn Run<burn_cuda::Cuda>>))
     });
@@ -46,7 +49,10 @@ pub(crate) fn decoder<B: Backend>(
     let found = found.or_else(|| {
         let device = device.downcast_ref::<burn_wgpu::WgpuDevice>()?;
         let decoder = super::fused::FusedDecoder::<cubecl::wgpu::WgpuRuntime>::new(
-            config, final_norm.clone(), dtype, device,
+            config,
+            final_norm.clone(),
+            dtype,
+            device,
         );
         Some(Box::new(Box::new(decoder) as Box<dyn Run<burn_wgpu::Wgpu>>))
     });

@@ -22,7 +22,9 @@ struct Linear<B: Backend> {
 impl<B: Backend> Linear<B> {
     fn new(weights: LinearWeights, dtype: DType, device: &B::Device) -> Self {
         let LinearWeights { weight, bias, outputs, inputs } = weights;
-        let row = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [1, outputs]), device);
+        let row = |values: Vec<f32>| {
+            Tensor::<B, 2>::from_data(TensorData::new(values, [1, outputs]), device)
+        };
         Self {
             weight: weight.tensor([outputs, inputs], device).cast(dtype),
             bias: bias.map(|bias| row(bias).cast(dtype)),
@@ -380,11 +382,7 @@ impl<B: Backend> Run<B> for Decoder<B> {
         (h_cls, (keep != Keep::Nothing).then(|| Box::new(saved) as _))
     }
 
-    fn backward_input(
-        &self,
-        g_cls: Tensor<B, 2>,
-        saved: Box<dyn Any + Send>,
-    ) -> Tensor<B, 3> {
+    fn backward_input(&self, g_cls: Tensor<B, 2>, saved: Box<dyn Any + Send>) -> Tensor<B, 3> {
         let Ok(saved) = saved.downcast::<SavedDecoder<B>>() else {
             unreachable!("saved by a LLaMA of other kernels")
         };

@@ -1,14 +1,17 @@
 //! The decoder on a graphics card: fused kernels, products at the card's rate, and nothing computed for pads.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, TensorPrimitive};
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
-use screader_kernels::gpu::attention::{Attending, Heads, Place, Pull, Rows, attend, attend_backward};
+use screader_kernels::gpu::attention::{
+    Attending, Heads, Place, Pull, Rows, attend, attend_backward, cells_together,
+};
 use screader_kernels::gpu::norm::{add_rms_norm, rms_norm, rms_norm_backward};
-use screader_kernels::gpu::product::{As, Matrices, Products, Write};
+use screader_kernels::gpu::product::{As, Matrices, Product, Products, Write};
 use screader_kernels::gpu::softmax::dots_of_heads;
 use screader_kernels::gpu::swiglu::{swiglu, swiglu_backward};
 use screader_kernels::gpu::{empty, rotary};
@@ -78,8 +81,10 @@ struct Saved<R: CubeRuntime> {
 #[derive(Clone)]
 struct Packed<R: CubeRuntime> {
     batch: Batch,
-    /// Row of each cell's first token.
-    starts: Vec<usize>,
+    /// Blocks of the map of every cell, each cell's in order.
+    blocks: Vec<CellBlock<R>>,
+    /// The last row of the map of every cell, which is all that the last layer needs.
+    last_blocks: Vec<CellBlock<R>>,
     /// Position of each row, `[rows]`.
     positions: CubeTensor<R>,
     /// Position of each cell's last token, `[cells]`.
@@ -88,6 +93,36 @@ struct Packed<R: CubeRuntime> {
     last_rows: CubeTensor<R>,
     cos: CubeTensor<R>,
     sin: CubeTensor<R>,
+}
+
+/// A block of the maps of cells of one length, which are computed together.
+#[derive(Clone)]
+struct CellBlock<R: CubeRuntime> {
+    rows: Rows,
+    /// Whether it ends where its cells do.
+    ends: bool,
+    /// Row of each cell's first token.
+    starts: Vec<usize>,
+    /// Row of each cell's first query.
+    query_rows: Vec<usize>,
+    /// The same for kernels, `[cells]`.
+    dot_rows: CubeTensor<R>,
+}
+
+impl<R: CubeRuntime> CellBlock<R> {
+    /// The block's rows of what its cells mix, or of its gradient.
+    fn mixed<'a>(&self, buffer: &'a CubeTensor<R>) -> Vec<Place<'a, R>> {
+        self.query_rows.iter().map(|&row| Place { buffer, row, column: 0 }).collect()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        g_mixed: &'a [Place<'a, R>],
+        dots: &'a CubeTensor<R>,
+        log_normalisers: &'a CubeTensor<R>,
+    ) -> Pull<'a, R> {
+        Pull { g_mixed, dots, dot_rows: &self.dot_rows, log_normalisers }
+    }
 }
 
 /// The layers and the final norm on a graphics card.
@@ -153,8 +188,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
     fn map(&self, x: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
         let [rows, _] = x.meta.shape().dims();
         let y = empty(x, [rows, weight.rows], self.dtype);
-        let (x, out) = (Matrices::whole(x), Matrices::whole(&y));
-        self.products.multiply((&x, As::Is), (weight, As::Transposed), &out, 1.0, Write::Over);
+        self.multiply(x, weight.clone(), As::Transposed, &y);
         y
     }
 
@@ -162,9 +196,18 @@ impl<R: CubeRuntime> FusedDecoder<R> {
     fn map_back(&self, g: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
         let [rows, _] = g.meta.shape().dims();
         let y = empty(g, [rows, weight.columns], self.dtype);
-        let (g, out) = (Matrices::whole(g), Matrices::whole(&y));
-        self.products.multiply((&g, As::Is), (weight, As::Is), &out, 1.0, Write::Over);
+        self.multiply(g, weight.clone(), As::Is, &y);
         y
+    }
+
+    fn multiply(&self, x: &CubeTensor<R>, weight: Matrices<R>, as_: As, out: &CubeTensor<R>) {
+        self.products.multiply(&[Product {
+            a: (Matrices::whole(x), As::Is),
+            b: (weight, as_),
+            out: Matrices::whole(out),
+            scale: 1.0,
+            write: Write::Over,
+        }]);
     }
 
     fn stream(&self, x: CubeTensor<R>, norm: &CubeTensor<R>) -> Stream<R> {
@@ -172,31 +215,40 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         Stream { x, normed }
     }
 
-    fn attention(&self, layer: &Layer<R>, normed: &CubeTensor<R>, packed: &Packed<R>) -> SavedAttention<R> {
+    fn attention(
+        &self,
+        layer: &Layer<R>,
+        normed: &CubeTensor<R>,
+        packed: &Packed<R>,
+    ) -> SavedAttention<R> {
         let heads = self.heads();
         let query_key_value = self.map(normed, &Matrices::whole(&layer.query_key_value));
         let turned = (heads.queries + heads.keys) * heads.width;
         rotary::turn(&query_key_value, turned, &packed.positions, packed.angles());
         let [rows, _] = query_key_value.meta.shape().dims();
         let mixed = empty(&query_key_value, [rows, heads.queries * heads.width], self.dtype);
-        let mut log_normalisers = Vec::new();
-        for (cell, rows) in packed.blocks() {
-            let from = self.attending(&query_key_value, packed.starts[cell]);
-            let to = Place { buffer: &mixed, row: packed.starts[cell], column: 0 };
-            log_normalisers.push(attend(&self.products, heads, rows, &from, &to));
-        }
+        let log_normalisers = packed.blocks.iter().map(|block| {
+            let from = self.attending(&query_key_value, block);
+            attend(&self.products, heads, block.rows, &from, &block.mixed(&mixed))
+        });
+        let log_normalisers = log_normalisers.collect();
         SavedAttention { query_key_value, mixed, log_normalisers }
     }
 
-    /// Queries, keys and values side by side in the rows of one buffer.
-    fn attending<'a>(&self, buffer: &'a CubeTensor<R>, row: usize) -> Attending<'a, R> {
+    /// Queries, keys and values of a block's cells, side by side in the rows of one buffer.
+    fn attending<'a>(
+        &self,
+        buffer: &'a CubeTensor<R>,
+        block: &CellBlock<R>,
+    ) -> Vec<Attending<'a, R>> {
         let Heads { queries, keys, width } = self.heads();
-        let place = |column| Place { buffer, row, column };
-        Attending {
-            queries: place(0),
-            keys: place(queries * width),
-            values: place((queries + keys) * width),
-        }
+        let place = |row, column| Place { buffer, row, column };
+        let cell = |(&start, &row): (&usize, &usize)| Attending {
+            queries: place(row, 0),
+            keys: place(start, queries * width),
+            values: place(start, (queries + keys) * width),
+        };
+        block.starts.iter().zip(&block.query_rows).map(cell).collect()
     }
 
     /// Gradient of the normalised rows that [`Self::attention`] was given, from that of what it mixed.
@@ -211,20 +263,18 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         let dots = dots_of_heads(g_mixed, &saved.mixed, heads.queries);
         let [rows, width] = saved.query_key_value.meta.shape().dims();
         let gradients = empty(&saved.query_key_value, [rows, width], DType::F32);
-        let blocks: Vec<_> = packed.blocks().collect();
-        let mut last_cell = None;
-        for ((cell, rows), log_normalisers) in blocks.into_iter().zip(&saved.log_normalisers).rev() {
-            let start = packed.starts[cell];
-            let g_mixed = Place { buffer: g_mixed, row: start, column: 0 };
-            let pull = Pull { g_mixed, dots: &dots, log_normalisers };
-            let from = self.attending(&saved.query_key_value, start);
-            let to = self.attending(&gradients, start);
-            let write = if last_cell == Some(cell) { Write::Add } else { Write::Over };
-            attend_backward(&self.products, heads, rows, &from, &pull, &to, write);
-            last_cell = Some(cell);
+        // Backwards, so that a cell's last block, which sees all its columns, comes first.
+        for (block, log_normalisers) in packed.blocks.iter().zip(&saved.log_normalisers).rev() {
+            let from = self.attending(&saved.query_key_value, block);
+            let to = self.attending(&gradients, block);
+            let g_mixed = block.mixed(g_mixed);
+            let pull = block.pull(&g_mixed, &dots, log_normalisers);
+            let write = if block.ends { Write::Over } else { Write::Add };
+            attend_backward(&self.products, heads, block.rows, &from, &pull, &to, write);
         }
         let turned = (heads.queries + heads.keys) * heads.width;
-        let g = rotary::turn_back(&gradients, turned, &packed.positions, packed.angles(), self.dtype);
+        let g =
+            rotary::turn_back(&gradients, turned, &packed.positions, packed.angles(), self.dtype);
         self.map_back(&g, &Matrices::whole(&layer.query_key_value))
     }
 
@@ -295,25 +345,23 @@ impl<R: CubeRuntime> FusedDecoder<R> {
     fn query_and_key_value<'a>(&self, layer: &'a Layer<R>) -> [Matrices<'a, R>; 2] {
         let Heads { queries, keys, width } = self.heads();
         let all = Matrices::whole(&layer.query_key_value);
-        [
-            all.clone().rows(0, queries * width),
-            all.rows(queries * width, 2 * keys * width),
-        ]
+        [all.clone().rows(0, queries * width), all.rows(queries * width, 2 * keys * width)]
     }
 
-    /// Queries from one buffer, keys and values side by side in another that begins a cell at `row`.
+    /// Queries of a block's cells from one buffer, keys and values side by side in another.
     fn attending_last<'a>(
         &self,
         query: &'a CubeTensor<R>,
         key_value: &'a CubeTensor<R>,
-        row: usize,
-    ) -> Attending<'a, R> {
+        block: &CellBlock<R>,
+    ) -> Vec<Attending<'a, R>> {
         let Heads { keys, width, .. } = self.heads();
-        Attending {
-            queries: Place { buffer: query, row: 0, column: 0 },
-            keys: Place { buffer: key_value, row, column: 0 },
-            values: Place { buffer: key_value, row, column: keys * width },
-        }
+        let cell = |(&start, &row): (&usize, &usize)| Attending {
+            queries: Place { buffer: query, row, column: 0 },
+            keys: Place { buffer: key_value, row: start, column: 0 },
+            values: Place { buffer: key_value, row: start, column: keys * width },
+        };
+        block.starts.iter().zip(&block.query_rows).map(cell).collect()
     }
 
     /// The last layer and the final norm, of which only the last token of each cell is asked.
@@ -331,14 +379,11 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         rotary::turn(&query, query_width, &packed.last_positions, packed.angles());
         rotary::turn(&key_value, key_width, &packed.positions, packed.angles());
         let mixed = empty(&query, [packed.batch.cells(), query_width], self.dtype);
-        let to = Place { buffer: &mixed, row: 0, column: 0 };
-        let log_normalisers = packed
-            .last_blocks()
-            .map(|(cell, rows)| {
-                let from = self.attending_last(&query, &key_value, packed.starts[cell]);
-                attend(&self.products, heads, rows, &from, &to)
-            })
-            .collect();
+        let log_normalisers = packed.last_blocks.iter().map(|block| {
+            let from = self.attending_last(&query, &key_value, block);
+            attend(&self.products, heads, block.rows, &from, &block.mixed(&mixed))
+        });
+        let log_normalisers = log_normalisers.collect();
         let part = self.map(&mixed, &Matrices::whole(&layer.output));
         let x = select(&stream.x, &packed.last_rows);
         let (Stream { x: output, .. }, mlp) = self.mlp(layer, &x, &part, &self.final_norm);
@@ -364,13 +409,12 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         let dots = dots_of_heads(&g_mixed, &saved.mixed, heads.queries);
         let g_query = empty(&saved.query, saved.query.meta.shape().clone(), DType::F32);
         let g_key_value = empty(&saved.key_value, saved.key_value.meta.shape().clone(), DType::F32);
-        for ((cell, rows), log_normalisers) in packed.last_blocks().zip(&saved.log_normalisers) {
-            let g_mixed = Place { buffer: &g_mixed, row: 0, column: 0 };
-            let pull = Pull { g_mixed, dots: &dots, log_normalisers };
-            let start = packed.starts[cell];
-            let from = self.attending_last(&saved.query, &saved.key_value, start);
-            let to = self.attending_last(&g_query, &g_key_value, start);
-            attend_backward(&self.products, heads, rows, &from, &pull, &to, Write::Over);
+        for (block, log_normalisers) in packed.last_blocks.iter().zip(&saved.log_normalisers) {
+            let from = self.attending_last(&saved.query, &saved.key_value, block);
+            let to = self.attending_last(&g_query, &g_key_value, block);
+            let g_mixed = block.mixed(&g_mixed);
+            let pull = block.pull(&g_mixed, &dots, log_normalisers);
+            attend_backward(&self.products, heads, block.rows, &from, &pull, &to, Write::Over);
         }
         let turned = (heads.queries * heads.width, heads.keys * heads.width);
         let (positions, angles) = (&packed.positions, packed.angles());
@@ -389,12 +433,14 @@ impl<R: CubeRuntime> FusedDecoder<R> {
     }
 
     fn pack(&self, batch: &Batch) -> Packed<R> {
-        let mut starts = Vec::with_capacity(batch.cells());
-        let mut rows = 0;
-        for length in &batch.lengths {
-            starts.push(rows);
-            rows += length;
-        }
+        let starts: Vec<usize> = batch
+            .lengths
+            .iter()
+            .scan(0, |rows, length| {
+                *rows += length;
+                Some(*rows - length)
+            })
+            .collect();
         let positions = batch.lengths.iter().flat_map(|&length| 0..length);
         let last = batch.last_positions();
         let last_rows = starts.iter().zip(&last).map(|(start, last)| start + last);
@@ -411,12 +457,62 @@ impl<R: CubeRuntime> FusedDecoder<R> {
             last_rows: integers(last_rows, &self.device),
             cos: table(cos),
             sin: table(sin),
-            starts,
+            blocks: self.blocks(batch, &starts),
+            last_blocks: self.last_blocks(batch, &starts),
             batch: batch.clone(),
         }
     }
 
-    fn run(&self, x: CubeTensor<R>, packed: &Packed<R>, keep: Keep) -> (CubeTensor<R>, Vec<SavedLayer<R>>, SavedLast<R>) {
+    /// Blocks of the map of every cell; cells of one length share theirs.
+    fn blocks(&self, batch: &Batch, starts: &[usize]) -> Vec<CellBlock<R>> {
+        let mut cells_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (&length, &start) in batch.lengths.iter().zip(starts) {
+            cells_of.entry(length).or_default().push(start);
+        }
+        let blocks = cells_of.into_iter().flat_map(|(length, starts)| {
+            Rows::of_cell(length).into_iter().flat_map(move |rows| {
+                let together = cells_together(self.heads(), rows);
+                let share = move |starts: &[usize]| {
+                    let query_rows = starts.iter().map(|start| start + rows.first).collect();
+                    self.block(rows, length, starts.to_vec(), query_rows)
+                };
+                starts.chunks(together).map(share).collect::<Vec<_>>()
+            })
+        });
+        blocks.collect()
+    }
+
+    /// The last row of the map of every cell.
+    fn last_blocks(&self, batch: &Batch, starts: &[usize]) -> Vec<CellBlock<R>> {
+        let mut cells_of: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+        for (cell, (&length, &start)) in batch.lengths.iter().zip(starts).enumerate() {
+            let (starts, query_rows) = cells_of.entry(length).or_default();
+            starts.push(start);
+            query_rows.push(cell);
+        }
+        let block = |(length, (starts, query_rows)): (usize, _)| {
+            self.block(Rows { first: length - 1, rows: 1 }, length, starts, query_rows)
+        };
+        cells_of.into_iter().map(block).collect()
+    }
+
+    fn block(
+        &self,
+        rows: Rows,
+        length: usize,
+        starts: Vec<usize>,
+        query_rows: Vec<usize>,
+    ) -> CellBlock<R> {
+        let dot_rows = integers(query_rows.iter().copied(), &self.device);
+        CellBlock { ends: rows.first + rows.rows == length, rows, starts, query_rows, dot_rows }
+    }
+
+    fn run(
+        &self,
+        x: CubeTensor<R>,
+        packed: &Packed<R>,
+        keep: Keep,
+    ) -> (CubeTensor<R>, Vec<SavedLayer<R>>, SavedLast<R>) {
         let (body, last) = self.split();
         let mut saved = Vec::new();
         let mut stream = self.stream(x, &self.layers[0].input_norm);
@@ -440,18 +536,6 @@ impl<R: CubeRuntime> Packed<R> {
         [&self.cos, &self.sin]
     }
 
-    /// Blocks of the map of every cell.
-    fn blocks(&self) -> impl Iterator<Item = (usize, Rows)> + '_ {
-        let cells = self.batch.lengths.iter().enumerate();
-        cells.flat_map(|(cell, &length)| Rows::of_cell(length).into_iter().map(move |rows| (cell, rows)))
-    }
-
-    /// The last row of the map of every cell, which is all that the last layer needs.
-    fn last_blocks(&self) -> impl Iterator<Item = (usize, Rows)> + '_ {
-        let cells = self.batch.lengths.iter().enumerate();
-        cells.map(|(cell, &length)| (cell, Rows { first: length - 1, rows: 1, at: cell }))
-    }
-
     /// Rows of the real tokens in `[cells · tokens]`, where there are pads.
     fn real<BT: BoolElement>(&self, device: &R::CubeDevice) -> Option<Tensor<Gpu<R, BT>, 1, Int>> {
         let Batch { tokens, lengths } = &self.batch;
@@ -460,7 +544,9 @@ impl<R: CubeRuntime> Packed<R> {
         }
         let cells = lengths.iter().enumerate();
         let rows: Vec<i32> = cells
-            .flat_map(|(cell, &length)| (0..length).map(move |token| (cell * tokens + token) as i32))
+            .flat_map(|(cell, &length)| {
+                (0..length).map(move |token| (cell * tokens + token) as i32)
+            })
             .collect();
         let count = rows.len();
         Some(Tensor::from_data(TensorData::new(rows, [count]), device))
@@ -519,16 +605,25 @@ impl<R: CubeRuntime, BT: BoolElement> Run<Gpu<R, BT>> for FusedDecoder<R> {
             (g, narrow) = self.layer_backward(layer, (&g, &narrow), saved, next, &packed);
         }
         let g: Tensor<Gpu<R, BT>, 2> = to_burn(g);
-        let [cells, tokens, hidden] = [packed.batch.cells(), packed.batch.tokens, self.config.hidden_size];
+        let [cells, tokens, hidden] =
+            [packed.batch.cells(), packed.batch.tokens, self.config.hidden_size];
         let g = match packed.real(&self.device) {
             None => g,
-            Some(real) => Tensor::zeros([cells * tokens, hidden], &self.device)
-                .select_assign(0, real, g, IndexingUpdateOp::Add),
+            Some(real) => Tensor::zeros([cells * tokens, hidden], &self.device).select_assign(
+                0,
+                real,
+                g,
+                IndexingUpdateOp::Add,
+            ),
         };
         g.reshape([cells, tokens, hidden])
     }
 
-    fn hidden_states(&self, x0: Tensor<Gpu<R, BT>, 3>, batch: &Batch) -> Vec<Tensor<Gpu<R, BT>, 3>> {
+    fn hidden_states(
+        &self,
+        x0: Tensor<Gpu<R, BT>, 3>,
+        batch: &Batch,
+    ) -> Vec<Tensor<Gpu<R, BT>, 3>> {
         let shape = x0.dims();
         // Every token is asked for, pads included: they are a cell's last and reach no other.
         let whole = Batch { tokens: batch.tokens, lengths: vec![batch.tokens; batch.cells()] };
@@ -612,7 +707,11 @@ fn select<R: CubeRuntime>(from: &CubeTensor<R>, rows: &CubeTensor<R>) -> CubeTen
 }
 
 /// Add `part` to distinct `rows` of `sum`.
-fn add_at<R: CubeRuntime>(sum: CubeTensor<R>, rows: &CubeTensor<R>, part: CubeTensor<R>) -> CubeTensor<R> {
+fn add_at<R: CubeRuntime>(
+    sum: CubeTensor<R>,
+    rows: &CubeTensor<R>,
+    part: CubeTensor<R>,
+) -> CubeTensor<R> {
     let part = to_burn::<R, u8, 2>(part);
     of_burn(to_burn::<R, u8, 2>(sum).select_assign(0, indices(rows), part, IndexingUpdateOp::Add))
 }

@@ -37,7 +37,6 @@ impl HostDecoder {
         let decoder = host::Decoder::new(dimensions, frequencies, final_norm);
         Self { decoder, hidden: config.hidden_size }
     }
-
 }
 
 impl<B: Backend> Run<B> for HostDecoder {
@@ -95,9 +94,7 @@ impl<B: Backend> Run<B> for HostDecoder {
 
 fn stack<const N: usize>(parts: [LinearWeights; N]) -> Affine {
     let inputs = parts[0].inputs;
-    let part = |part: LinearWeights| {
-        (part.weight.into_vec(part.outputs * part.inputs), part.bias)
-    };
+    let part = |part: LinearWeights| (part.weight.into_vec(part.outputs * part.inputs), part.bias);
     Affine::stack(parts.into_iter().map(part).collect(), inputs)
 }
 

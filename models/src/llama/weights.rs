@@ -154,10 +154,9 @@ impl Source {
                 Values::Host(random.draw(outputs * inputs, 1.0 / (inputs as f32).sqrt())),
                 biased.then(|| vec![0.0; outputs]),
             ),
-            Self::Device => (
-                Values::OfDevice(1.0 / (inputs as f32).sqrt()),
-                biased.then(|| vec![0.0; outputs]),
-            ),
+            Self::Device => {
+                (Values::OfDevice(1.0 / (inputs as f32).sqrt()), biased.then(|| vec![0.0; outputs]))
+            }
         };
         Ok(LinearWeights { weight, bias, outputs, inputs })
     }
