@@ -210,13 +210,14 @@ impl Backbone {
 
     /// The frozen network and the tokens of its instruction.
     fn body<B: Backend>(&self, config: &Config, device: &B::Device) -> Result<(Body<B>, Vec<u32>)> {
-        let kernels = Kernels::for_device::<B>(device, config.model.precision)?;
+        let ModelConfig { precision, weights, recompute, .. } = config.model;
+        let kernels = Kernels::for_device::<B>(device, precision)?.with_weights(weights)?;
         Ok(match self {
             Self::Random { seed, config } => {
                 let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
                 let llama = Llama::random_with_kernels(&sizes, *seed, device, kernels);
                 // Random token embeddings mean nothing, so no instruction is put to them.
-                (Body::Llama(Box::new(llama)), Vec::new())
+                (Body::Llama(Box::new(llama.with_recompute(recompute))), Vec::new())
             }
             Self::Folder { path, .. } => {
                 let words = match config.model.instruction.as_str() {
@@ -224,7 +225,7 @@ impl Backbone {
                     instruction => Tokenizer::load(path)?.encode(instruction, false)?,
                 };
                 let llama = Llama::load_with_kernels(path, device, kernels, &|_, _| {})?;
-                (Body::Llama(Box::new(llama)), words)
+                (Body::Llama(Box::new(llama.with_recompute(recompute))), words)
             }
             Self::None { hidden_size } => {
                 (Body::MeanPool { hidden_size: *hidden_size }, Vec::new())

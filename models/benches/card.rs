@@ -3,7 +3,8 @@
 //!     card check    [--device cuda|wgpu]
 //!     card products [--device cuda|wgpu] [--rows 8192,16384]
 //!     card step     [--device cuda|wgpu] [--model 7b|13b|small] [--tokens 2064] [--cells 1,2,4]
-//!                   [--recompute nothing|layers] [--steps 5] [--kernels fused|plain] [--forward]
+//!                   [--recompute nothing|layers] [--weights wide|int8|int4] [--steps 5]
+//!                   [--kernels fused|plain]
 //!
 //! Writes one line of JSON a measurement to stdout and talks on stderr. Exit code 1 where a check fails.
 
@@ -12,10 +13,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use burn::backend::Flex;
-use burn::tensor::{DType, Distribution, Tensor, backend::Backend};
+use burn::tensor::{DType, Distribution, Tensor, TensorPrimitive, backend::Backend};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
+use burn_cuda::Cuda;
+use cubecl::cuda::CudaRuntime;
+use cubecl::wgpu::WgpuRuntime;
+use screader_kernels::gpu::product::{As, Matrices, Product, Products, Write};
+use screader_kernels::gpu::quantised::{BLOCK, Bits, quantise, rounded};
 use screader_kernels::rotary::RopeScaling;
-use screader_models::llama::{Kernels, Llama, LlamaConfig, Precision, Recompute};
+use screader_models::llama::{Kernels, Llama, LlamaConfig, Precision, Recompute, Weights};
 use serde_json::json;
+
+/// A backend of one of the two.
+type Card<R, BT> = CubeBackend<R, f32, i32, BT>;
 
 /// What was typed after the verb, `--name value`.
 struct Options(HashMap<String, String>);
@@ -48,23 +59,21 @@ impl Options {
 fn main() -> ExitCode {
     let (verb, options) = Options::read();
     match options.text("device", "cuda") {
-        #[cfg(feature = "cuda")]
-        "cuda" => run::<burn_cuda::Cuda>(&verb, &options),
-        #[cfg(feature = "wgpu")]
-        "wgpu" => run::<burn_wgpu::Wgpu>(&verb, &options),
+        "cuda" => run::<CudaRuntime, u8>(&verb, &options),
+        "wgpu" => run::<WgpuRuntime, u32>(&verb, &options),
         other => {
-            eprintln!("--device {other}: this build has no such device");
+            eprintln!("--device {other}: expected cuda or wgpu");
             ExitCode::from(2)
         }
     }
 }
 
-fn run<B: Backend>(verb: &str, options: &Options) -> ExitCode {
-    let device = B::Device::default();
+fn run<R: CubeRuntime, BT: BoolElement>(verb: &str, options: &Options) -> ExitCode {
+    let device = R::CubeDevice::default();
     match verb {
-        "check" => check::<B>(&device),
+        "check" => check::<R, BT>(&device),
         "products" => products(options),
-        "step" => step::<B>(options, &device),
+        "step" => step::<Card<R, BT>>(options, &device),
         _ => {
             eprintln!("expected check, products or step, found '{verb}'");
             return ExitCode::from(2);
@@ -91,57 +100,97 @@ fn sizes(hidden: usize, intermediate: usize, layers: usize, heads: [usize; 2]) -
     }
 }
 
-/// Hold outputs and input gradients of small LLaMAs against the processor's kernels.
-fn check<B: Backend>(device: &B::Device) -> ExitCode {
+/// Hold outputs and input gradients of small LLaMAs against the processor's kernels, and rounded weights
+/// against their twins.
+fn check<R: CubeRuntime, BT: BoolElement>(device: &R::CubeDevice) -> ExitCode {
+    let mut right = check_rounding::<R, BT>(device);
     let shapes = [
         ("grouped", sizes(256, 688, 3, [8, 2]), vec![1100, 700, 37, 1]),
         ("wide heads", sizes(512, 1376, 2, [4, 4]), vec![600, 600]),
         ("narrow heads", sizes(64, 172, 5, [8, 4]), vec![9, 130, 64]),
     ];
-    // What each type may be off by, relative to the whole: of the states, of the gradients.
-    let types =
-        [(Precision::F32, 1e-4, 1e-3), (Precision::F16, 1e-2, 2e-2), (Precision::Bf16, 3e-2, 6e-2)];
-    let mut right = true;
     for (name, config, lengths) in shapes {
-        let tokens = lengths.iter().copied().max().unwrap_or(1);
-        let shape = [lengths.len(), tokens, config.hidden_size];
-        let processor = Default::default();
-        Flex::seed(&processor, 0);
-        let x0 = Tensor::<Flex, 3>::random(shape, Distribution::Default, &processor) * 2.0 - 1.0;
-        let g = Tensor::<Flex, 2>::random([shape[0], shape[2]], Distribution::Default, &processor);
-        let twin = Llama::<Flex>::random_with_kernels(&config, 7, &processor, Kernels::Host);
-        let (h_twin, saved) = twin.forward_save(x0.clone(), &lengths);
-        let g_twin = numbers(twin.backward_input(g.clone(), saved));
-        let h_twin = numbers(h_twin);
-        for (precision, allowed_states, allowed_gradients) in types {
-            let Ok(kernels) = Kernels::for_device::<B>(device, precision) else {
-                eprintln!("{name}, {precision}: skipped, the device does not compute in it");
-                continue;
-            };
-            for recompute in [Recompute::Nothing, Recompute::Layers] {
-                let llama = Llama::<B>::random_with_kernels(&config, 7, device, kernels)
-                    .with_recompute(recompute);
-                let moved = Tensor::<B, 3>::from_data(x0.to_data(), device);
-                let (h, saved) = llama.forward_save(moved, &lengths);
-                let pulled = Tensor::<B, 2>::from_data(g.to_data(), device);
-                let g_x0 = numbers(llama.backward_input(pulled, saved));
-                let states = relative_distance(&numbers(h), &h_twin);
-                let gradients = relative_distance(&g_x0, &g_twin);
-                let passed = states < allowed_states && gradients < allowed_gradients;
-                right &= passed;
-                let by = llama.describe();
-                eprintln!(
-                    "{name}, {precision}, recomputing {recompute:?}, {by}: states {states:.1e}, gradients {gradients:.1e}{}",
-                    if passed { "" } else { "  WRONG" }
-                );
-                println!(
-                    "{}",
-                    json!({"what": "check", "network": name, "precision": precision, "recompute": format!("{recompute:?}"), "kernels": by, "states": states, "gradients": gradients, "passed": passed})
-                );
-            }
-        }
+        right &= check_network::<Card<R, BT>>(name, &config, &lengths, device);
     }
     if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a network may be off by, relative to the whole: of the states, of the gradients. Rounding weights is
+/// no error; how far it carries is reported, and bounded so that a wrong scale would show.
+const BOUNDS: [(Precision, Weights, f64, f64); 5] = [
+    (Precision::F32, Weights::Wide, 1e-4, 1e-3),
+    (Precision::F16, Weights::Wide, 1e-2, 2e-2),
+    (Precision::Bf16, Weights::Wide, 3e-2, 6e-2),
+    (Precision::F32, Weights::Int8, 3e-2, 6e-2),
+    (Precision::F32, Weights::Int4, 0.4, 0.6),
+];
+
+fn check_network<B: Backend>(
+    name: &str,
+    config: &LlamaConfig,
+    lengths: &[usize],
+    device: &B::Device,
+) -> bool {
+    let tokens = lengths.iter().copied().max().unwrap_or(1);
+    let shape = [lengths.len(), tokens, config.hidden_size];
+    let processor = Default::default();
+    Flex::seed(&processor, 0);
+    let x0 = Tensor::<Flex, 3>::random(shape, Distribution::Default, &processor) * 2.0 - 1.0;
+    let g = Tensor::<Flex, 2>::random([shape[0], shape[2]], Distribution::Default, &processor);
+    let twin = Llama::<Flex>::random_with_kernels(config, 7, &processor, Kernels::Host);
+    let (h_twin, saved) = twin.forward_save(x0.clone(), lengths);
+    let (h_twin, g_twin) = (numbers(h_twin), numbers(twin.backward_input(g.clone(), saved)));
+    let mut right = true;
+    for (precision, weights, allowed_states, allowed_gradients) in BOUNDS {
+        let kernels = Kernels::for_device::<B>(device, precision);
+        let Ok(kernels) = kernels.and_then(|kernels| kernels.with_weights(weights)) else {
+            eprintln!("{name}, {precision}: skipped, the device does not compute in it");
+            continue;
+        };
+        for recompute in [Recompute::Nothing, Recompute::Layers] {
+            let llama = Llama::<B>::random_with_kernels(config, 7, device, kernels)
+                .with_recompute(recompute);
+            let moved = Tensor::<B, 3>::from_data(x0.to_data(), device);
+            let (h, saved) = llama.forward_save(moved, lengths);
+            let pulled = Tensor::<B, 2>::from_data(g.to_data(), device);
+            let g_x0 = numbers(llama.backward_input(pulled, saved));
+            let states = relative_distance(&numbers(h), &h_twin);
+            let gradients = relative_distance(&g_x0, &g_twin);
+            let passed = states < allowed_states && gradients < allowed_gradients;
+            right &= passed;
+            let (by, verdict) = (llama.describe(), if passed { "" } else { "  WRONG" });
+            eprintln!(
+                "{name}, {precision}, weights {weights}, recomputing {recompute:?}, {by}: \
+                 states {states:.1e}, gradients {gradients:.1e}{verdict}"
+            );
+            println!(
+                "{}",
+                json!({"what": "check", "network": name, "precision": precision, "weights": weights,
+                    "recompute": format!("{recompute:?}"), "kernels": by, "states": states,
+                    "gradients": gradients, "passed": passed})
+            );
+        }
+    }
+    right
+}
+
+/// Round weights on the card and on the host.
+fn check_rounding<R: CubeRuntime, BT: BoolElement>(device: &R::CubeDevice) -> bool {
+    let shape = [96, 160];
+    let processor = Default::default();
+    let weight = Tensor::<Flex, 2>::random(shape, Distribution::Normal(0.0, 0.1), &processor);
+    // A block of zeros has no scale.
+    let weight = weight.slice_assign([0..1, 0..BLOCK], Tensor::zeros([1, BLOCK], &processor));
+    let mut right = true;
+    for bits in [Bits::Eight, Bits::Four] {
+        let moved = Tensor::<Card<R, BT>, 2>::from_data(weight.to_data(), device);
+        let wide = quantise(&into_contiguous(moved.into_primitive().tensor()), bits).dequantise();
+        let wide = Tensor::<Card<R, BT>, 2>::from_primitive(TensorPrimitive::Float(wide));
+        let distance = relative_distance(&numbers(wide), &rounded(&numbers(weight.clone()), bits));
+        eprintln!("rounded to {bits:?} bits: {distance:.1e} from the twin");
+        right &= distance < 1e-6;
+    }
+    right
 }
 
 fn relative_distance(found: &[f32], expected: &[f32]) -> f64 {
@@ -172,13 +221,8 @@ fn median(repeats: usize, mut act: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-/// Rates of the matrix products of a 7B and a 13B LLaMA, forward and back.
-#[cfg(feature = "cuda")]
+/// Rates of the matrix products of a 7B and a 13B LLaMA on CUDA, forward and back.
 fn products(options: &Options) -> ExitCode {
-    use burn::tensor::TensorPrimitive;
-    use burn_cuda::Cuda;
-    use cubecl::cuda::CudaRuntime;
-    use screader_kernels::gpu::product::{As, Matrices, Product, Products, Write};
     let device = Default::default();
     let (library, reason) = Products::for_device::<CudaRuntime>(&device);
     if let Some(reason) = reason {
@@ -246,12 +290,6 @@ fn products(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-#[cfg(not(feature = "cuda"))]
-fn products(_: &Options) -> ExitCode {
-    eprintln!("products are timed on CUDA alone: this build has none");
-    ExitCode::from(2)
-}
-
 /// Time forward passes and training steps of the frozen decoder.
 fn step<B: Backend>(options: &Options, device: &B::Device) -> ExitCode {
     let name = options.text("model", "13b");
@@ -316,7 +354,7 @@ fn step<B: Backend>(options: &Options, device: &B::Device) -> ExitCode {
             );
             println!(
                 "{}",
-                json!({"what": "step", "model": name, "tokens": tokens, "cells": cells, "recompute": format!("{recompute:?}"), "kernels": format!("{kernels:?}"), "forward_cells_per_s": cells as f64 / forward, "step_cells_per_s": rate, "tflops": rate * per_cell / 1e12, "memory_mib": memory})
+                json!({"what": "step", "model": name, "tokens": tokens, "cells": cells, "recompute": format!("{recompute:?}"), "kernels": format!("{kernels:?}"), "weights": weights, "forward_cells_per_s": cells as f64 / forward, "step_cells_per_s": rate, "tflops": rate * per_cell / 1e12, "memory_mib": memory})
             );
         }
     }

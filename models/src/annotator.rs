@@ -80,6 +80,14 @@ impl<B: Backend> Annotator<B> {
         }
     }
 
+    /// What runs the body, in a few words.
+    pub fn kernels(&self) -> String {
+        match &self.body {
+            Body::Llama(backbone) => backbone.describe(),
+            Body::MeanPool { .. } => "burn's operations".into(),
+        }
+    }
+
     /// Width of what the head is given.
     pub fn hidden_size(&self) -> usize {
         match &self.body {

@@ -9,7 +9,7 @@ mod golden;
 use burn::tensor::{DType, backend::Backend};
 use burn_wgpu::{Wgpu, WgpuDevice};
 use golden::{Golden, floats, relative_distance};
-use screader_models::llama::{Kernels, Llama};
+use screader_models::llama::{Kernels, Llama, Weights};
 
 /// Run `work` on the first Vulkan device, or print why not.
 ///
@@ -39,9 +39,9 @@ fn goldens_hold_on_vulkan() {
                 println!("skipped {dtype:?}: {device:?} does not compute in it");
                 continue;
             }
-            for kind in ["gqa_tied", "mha", "mqa", "head_dim"] {
+            for kind in ["gqa_tied", "mha", "mqa", "head_dim", "biases", "rope_llama3"] {
                 let golden = Golden::read(kind);
-                for kernels in [Kernels::Fused(dtype), Kernels::Plain(dtype)] {
+                for kernels in [Kernels::Fused(dtype, Weights::Wide), Kernels::Plain(dtype)] {
                     if kind != "gqa_tied" && kernels == Kernels::Plain(dtype) {
                         continue;
                     }

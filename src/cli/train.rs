@@ -225,7 +225,8 @@ impl Plan {
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
         let sizes = self.config.model.trainable(&annotator, task.classes.len());
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
-        eprintln!("device    {}, the backbone in {}", self.device, annotator.precision());
+        let (precision, kernels) = (annotator.precision(), annotator.kernels());
+        eprintln!("device    {}, the backbone in {precision} by {kernels}", self.device);
         let trainable: Trainable<A> =
             sizes.init(self.config.train.seed, annotator.token_scale()?, device);
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use screader_models::llama::Precision;
+use screader_models::llama::{Precision, Recompute, Weights};
 use screader_models::mlp::MlpKind;
 use screader_models::reader::{Combine, Order};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,12 @@ pub struct ModelConfig {
     pub instruction: String,
     /// In which type the backbone multiplies.
     pub precision: Precision,
+    /// How the frozen matrices are kept.
+    #[serde(default)]
+    pub weights: Weights,
+    /// How much of the forward pass is done again for the gradient.
+    #[serde(default)]
+    pub recompute: Recompute,
 }
 
 /// `[train]`

@@ -173,7 +173,7 @@ pub fn attend_backward<R: CubeRuntime>(
     let block = rows.block(heads, from.len());
     let like = from[0].queries.buffer;
     let scores = empty(like, block.map(), DType::F32);
-    let g_weights = empty(like, block.map(), DType::F32);
+    let g_weights = empty(like, block.map(), like.dtype);
     let (seen, width) = (rows.seen(), heads.width);
     let scoring = OfGroup::each(heads, from.len()).flat_map(|(cell, group)| {
         let Attending { queries, keys, values } = &from[cell];

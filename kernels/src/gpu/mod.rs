@@ -10,6 +10,7 @@ pub mod attention;
 mod cublas;
 pub mod norm;
 pub mod product;
+pub mod quantised;
 pub mod rotary;
 pub mod softmax;
 pub mod swiglu;

@@ -11,6 +11,9 @@ use super::{
     array, cube_a_row, empty, largest_of_cube, parts, sum_of_cube, unit_a_piece, vector_size,
 };
 
+/// Numbers of a row that one instruction moves.
+const TOGETHER: usize = 4;
+
 /// Where a block of rows lies in the map.
 #[derive(Debug, Clone, Copy)]
 pub struct Block {
@@ -20,7 +23,7 @@ pub struct Block {
     pub heads: usize,
     /// Rows of each.
     pub rows: usize,
-    /// Numbers from one row to the next.
+    /// Numbers from one row to the next, a multiple of 8.
     pub stride: usize,
     /// The token of the first row.
     pub first: usize,
@@ -54,12 +57,13 @@ pub fn causal_softmax<R: CubeRuntime>(
             &scores.client,
             count,
             dim,
+            TOGETHER,
             array(scores),
             array(&weights),
             array(&log_normalisers),
             block.map_rows(),
             rows,
-            stride,
+            stride / TOGETHER,
             first,
             dtype.into(),
         );
@@ -67,7 +71,7 @@ pub fn causal_softmax<R: CubeRuntime>(
     (weights, log_normalisers)
 }
 
-/// Make the weights again from `scores` and carry a gradient `g_weights`, both in `f32`, back to the scores:
+/// Make the weights again from `scores`, in `f32`, and carry a gradient `g_weights` of them back to the scores:
 /// `dS = P · (g − D)` with `D` the dot product of each row's output and gradient.
 ///
 /// `dots` holds `D` of every row and head, `[rows, heads]`, and the row where each cell's block begins;
@@ -90,6 +94,7 @@ pub fn causal_softmax_backward<R: CubeRuntime>(
             &scores.client,
             count,
             dim,
+            TOGETHER,
             array(scores),
             array(log_normalisers),
             array(g_weights),
@@ -100,7 +105,7 @@ pub fn causal_softmax_backward<R: CubeRuntime>(
             block.map_rows(),
             heads,
             rows,
-            stride,
+            stride / TOGETHER,
             first,
             dtype.into(),
         );
@@ -138,9 +143,9 @@ pub fn dots_of_heads<R: CubeRuntime>(
 
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
-fn causal_softmax_kernel<E: Float>(
-    scores: &Array<f32>,
-    weights: &mut Array<E>,
+fn causal_softmax_kernel<E: Float, N: Size>(
+    scores: &Array<Vector<f32, N>>,
+    weights: &mut Array<Vector<E, N>>,
     log_normalisers: &mut Array<f32>,
     all_rows: usize,
     rows: usize,
@@ -153,45 +158,63 @@ fn causal_softmax_kernel<E: Float>(
     }
     let start = CUBE_POS * stride;
     let seen = CUBE_POS % rows + first + 1;
-    let mut peak = scores[start];
+    let mut peak = f32::new(-3.4e38f32);
     let mut at = UNIT_POS as usize;
-    while at < seen {
-        peak = max(peak, scores[start + at]);
+    while at * N::value() < seen {
+        let values = scores[start + at];
+        #[unroll]
+        for part in 0..N::value() {
+            if at * N::value() + part < seen {
+                peak = max(peak, values[part]);
+            }
+        }
         at += CUBE_DIM as usize;
     }
     let peak = largest_of_cube(peak);
     let mut sum = 0.0f32;
     let mut at = UNIT_POS as usize;
-    while at < seen {
-        sum += (scores[start + at] - peak).exp();
+    while at * N::value() < seen {
+        let values = (scores[start + at] - Vector::new(peak)).exp();
+        #[unroll]
+        for part in 0..N::value() {
+            if at * N::value() + part < seen {
+                sum += values[part];
+            }
+        }
         at += CUBE_DIM as usize;
     }
     let sum = sum_of_cube(sum);
-    let log_normaliser = peak + sum.ln();
+    let share = Vector::<f32, N>::new(1.0f32 / sum);
     let mut at = UNIT_POS as usize;
     while at < stride {
-        let mut weight = 0.0f32;
-        if at < seen {
-            weight = (scores[start + at] - peak).exp() / sum;
+        let mut values = Vector::<f32, N>::new(0.0f32);
+        if at * N::value() < seen {
+            values = (scores[start + at] - Vector::new(peak)).exp() * share;
+            #[unroll]
+            for part in 0..N::value() {
+                if at * N::value() + part >= seen {
+                    values[part] = 0.0f32;
+                }
+            }
         }
-        weights[start + at] = E::cast_from(weight);
+        weights[start + at] = Vector::cast_from(values);
         at += CUBE_DIM as usize;
     }
     if UNIT_POS == 0 {
-        log_normalisers[CUBE_POS] = log_normaliser;
+        log_normalisers[CUBE_POS] = peak + sum.ln();
     }
 }
 
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments)]
-fn causal_softmax_backward_kernel<E: Float>(
-    scores: &Array<f32>,
+fn causal_softmax_backward_kernel<E: Float, N: Size>(
+    scores: &Array<Vector<f32, N>>,
     log_normalisers: &Array<f32>,
-    g_weights: &Array<f32>,
+    g_weights: &Array<Vector<E, N>>,
     dots: &Array<f32>,
     dot_rows: &Array<i32>,
-    weights: &mut Array<E>,
-    g_scores: &mut Array<E>,
+    weights: &mut Array<Vector<E, N>>,
+    g_scores: &mut Array<Vector<E, N>>,
     all_rows: usize,
     heads: usize,
     rows: usize,
@@ -204,22 +227,30 @@ fn causal_softmax_backward_kernel<E: Float>(
     }
     let start = CUBE_POS * stride;
     let token = CUBE_POS % rows;
+    let seen = token + first + 1;
     let cell_head = CUBE_POS / rows;
     let dot_row = dot_rows[cell_head / heads] as usize + token;
-    let log_normaliser = log_normalisers[CUBE_POS];
-    let dot = dots[dot_row * heads + cell_head % heads];
-    let mut column = UNIT_POS as usize;
-    while column < stride {
-        let at = start + column;
-        let mut weight = 0.0f32;
-        let mut g_score = 0.0f32;
-        if column <= token + first {
-            weight = (scores[at] - log_normaliser).exp();
-            g_score = weight * (g_weights[at] - dot);
+    let log_normaliser = Vector::<f32, N>::new(log_normalisers[CUBE_POS]);
+    let dot = Vector::<f32, N>::new(dots[dot_row * heads + cell_head % heads]);
+    let mut at = UNIT_POS as usize;
+    while at < stride {
+        let mut values = Vector::<f32, N>::new(0.0f32);
+        let mut pulled = Vector::<f32, N>::new(0.0f32);
+        if at * N::value() < seen {
+            values = (scores[start + at] - log_normaliser).exp();
+            pulled = values * (Vector::cast_from(g_weights[start + at]) - dot);
+            #[unroll]
+            for part in 0..N::value() {
+                // What stands where nothing is seen may be anything.
+                if at * N::value() + part >= seen {
+                    values[part] = 0.0f32;
+                    pulled[part] = 0.0f32;
+                }
+            }
         }
-        weights[at] = E::cast_from(weight);
-        g_scores[at] = E::cast_from(g_score);
-        column += CUBE_DIM as usize;
+        weights[start + at] = Vector::cast_from(values);
+        g_scores[start + at] = Vector::cast_from(pulled);
+        at += CUBE_DIM as usize;
     }
 }
 

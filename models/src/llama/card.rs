@@ -5,6 +5,7 @@ use std::any::{Any, TypeId};
 use burn::tensor::{DType, backend::Backend};
 
 use super::config::LlamaConfig;
+use super::precision::Weights;
 use super::run::Run;
 
 /// Tell whether `B` is a backend that [`decoder`] knows.
@@ -30,6 +31,7 @@ pub(crate) fn decoder<B: Backend>(
     config: &LlamaConfig,
     final_norm: Vec<f32>,
     dtype: DType,
+    weights: Weights,
     device: &B::Device,
 ) -> Box<dyn Run<B>> {
     let device: &dyn Any = device;
@@ -41,6 +43,7 @@ pub(crate) fn decoder<B: Backend>(
             config,
             final_norm.clone(),
             dtype,
+            bits(weights),
             device,
         );
         Some(Box::new(Box::new(decoder) as Box<dyn Run<burn_cuda::Cuda>>))
@@ -52,13 +55,24 @@ pub(crate) fn decoder<B: Backend>(
             config,
             final_norm.clone(),
             dtype,
+            bits(weights),
             device,
         );
         Some(Box::new(Box::new(decoder) as Box<dyn Run<burn_wgpu::Wgpu>>))
     });
-    let _ = (config, &final_norm, dtype, device);
+    let _ = (config, &final_norm, dtype, weights, device);
     match found.map(|decoder| decoder.downcast::<Box<dyn Run<B>>>()) {
         Some(Ok(decoder)) => *decoder,
         _ => unreachable!("no card's backend"),
+    }
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn bits(weights: Weights) -> Option<screader_kernels::gpu::quantised::Bits> {
+    use screader_kernels::gpu::quantised::Bits;
+    match weights {
+        Weights::Wide => None,
+        Weights::Int8 => Some(Bits::Eight),
+        Weights::Int4 => Some(Bits::Four),
     }
 }

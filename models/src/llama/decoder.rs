@@ -396,7 +396,7 @@ impl<B: Backend> Run<B> for Decoder<B> {
     }
 
     fn describe(&self) -> String {
-        format!("burn's operations in {:?}", self.dtype)
+        "burn's operations".into()
     }
 }
 

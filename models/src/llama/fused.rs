@@ -12,6 +12,7 @@ use screader_kernels::gpu::attention::{
 };
 use screader_kernels::gpu::norm::{add_rms_norm, rms_norm, rms_norm_backward};
 use screader_kernels::gpu::product::{As, Matrices, Product, Products, Write};
+use screader_kernels::gpu::quantised::{Bits, Quantised, divides, quantise};
 use screader_kernels::gpu::softmax::dots_of_heads;
 use screader_kernels::gpu::swiglu::{swiglu, swiglu_backward};
 use screader_kernels::gpu::{empty, rotary};
@@ -27,11 +28,33 @@ type Gpu<R, BT> = CubeBackend<R, f32, i32, BT>;
 /// One layer's weights, `[outputs, inputs]`, with maps of the same input stacked.
 struct Layer<R: CubeRuntime> {
     input_norm: CubeTensor<R>,
-    query_key_value: CubeTensor<R>,
-    output: CubeTensor<R>,
+    query_key_value: Affine<R>,
+    output: Affine<R>,
     attention_norm: CubeTensor<R>,
-    gate_up: CubeTensor<R>,
-    down: CubeTensor<R>,
+    gate_up: Affine<R>,
+    down: Affine<R>,
+}
+
+/// A frozen affine map; the bias is `[1, outputs]`.
+struct Affine<R: CubeRuntime> {
+    weight: Weight<R>,
+    bias: Option<CubeTensor<R>>,
+}
+
+/// A frozen matrix as it is kept.
+enum Weight<R: CubeRuntime> {
+    Wide(CubeTensor<R>),
+    Quantised(Quantised<R>),
+}
+
+impl<R: CubeRuntime> Weight<R> {
+    /// The matrix as it is multiplied with.
+    fn wide(&self) -> CubeTensor<R> {
+        match self {
+            Self::Wide(weight) => weight.clone(),
+            Self::Quantised(weight) => weight.dequantise(),
+        }
+    }
 }
 
 /// The residual stream before a layer, `[rows, hidden]`, and its normalised rows.
@@ -132,17 +155,19 @@ pub(crate) struct FusedDecoder<R: CubeRuntime> {
     layers: Vec<Layer<R>>,
     final_norm: CubeTensor<R>,
     dtype: DType,
+    bits: Option<Bits>,
     products: Products,
     why_burn: Option<String>,
     device: R::CubeDevice,
 }
 
 impl<R: CubeRuntime> FusedDecoder<R> {
-    /// Begin a decoder whose weights are of type `dtype`.
+    /// Begin a decoder that multiplies in `dtype`, with weights of that type or of fewer bits.
     pub(crate) fn new(
         config: &LlamaConfig,
         final_norm: Vec<f32>,
         dtype: DType,
+        bits: Option<Bits>,
         device: &R::CubeDevice,
     ) -> Self {
         let (products, why_burn) = Products::for_device::<R>(device);
@@ -156,6 +181,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
             layers: Vec::with_capacity(config.num_hidden_layers),
             final_norm: vector(final_norm, device),
             dtype,
+            bits,
             products,
             why_burn,
             device: device.clone(),
@@ -184,19 +210,37 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         self.layers.get(index + 1).map_or(&self.final_norm, |layer| &layer.input_norm)
     }
 
-    /// `x Wᵀ` for some of the rows of `W`.
-    fn map(&self, x: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
+    /// `x Wᵀ + b`.
+    fn map(&self, x: &CubeTensor<R>, affine: &Affine<R>) -> CubeTensor<R> {
+        self.map_rows(x, Matrices::whole(&affine.weight.wide()), affine.bias.clone())
+    }
+
+    /// `x Wᵀ + b` for some of the rows of a matrix and as many entries of its bias.
+    fn map_rows(
+        &self,
+        x: &CubeTensor<R>,
+        weight: Matrices<R>,
+        bias: Option<CubeTensor<R>>,
+    ) -> CubeTensor<R> {
         let [rows, _] = x.meta.shape().dims();
         let y = empty(x, [rows, weight.rows], self.dtype);
-        self.multiply(x, weight.clone(), As::Transposed, &y);
-        y
+        self.multiply(x, weight, As::Transposed, &y);
+        match bias {
+            None => y,
+            Some(bias) => of_burn(to_burn::<R, u8, 2>(y) + to_burn(bias)),
+        }
     }
 
     /// `g W`.
-    fn map_back(&self, g: &CubeTensor<R>, weight: &Matrices<R>) -> CubeTensor<R> {
+    fn map_back(&self, g: &CubeTensor<R>, affine: &Affine<R>) -> CubeTensor<R> {
+        self.map_rows_back(g, Matrices::whole(&affine.weight.wide()))
+    }
+
+    /// `g W` for some of the rows of a matrix.
+    fn map_rows_back(&self, g: &CubeTensor<R>, weight: Matrices<R>) -> CubeTensor<R> {
         let [rows, _] = g.meta.shape().dims();
         let y = empty(g, [rows, weight.columns], self.dtype);
-        self.multiply(g, weight.clone(), As::Is, &y);
+        self.multiply(g, weight, As::Is, &y);
         y
     }
 
@@ -222,7 +266,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         packed: &Packed<R>,
     ) -> SavedAttention<R> {
         let heads = self.heads();
-        let query_key_value = self.map(normed, &Matrices::whole(&layer.query_key_value));
+        let query_key_value = self.map(normed, &layer.query_key_value);
         let turned = (heads.queries + heads.keys) * heads.width;
         rotary::turn(&query_key_value, turned, &packed.positions, packed.angles());
         let [rows, _] = query_key_value.meta.shape().dims();
@@ -275,7 +319,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         let turned = (heads.queries + heads.keys) * heads.width;
         let g =
             rotary::turn_back(&gradients, turned, &packed.positions, packed.angles(), self.dtype);
-        self.map_back(&g, &Matrices::whole(&layer.query_key_value))
+        self.map_back(&g, &layer.query_key_value)
     }
 
     /// Run a layer; `next` is the norm that follows it.
@@ -287,7 +331,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         packed: &Packed<R>,
     ) -> (Stream<R>, SavedAttention<R>, SavedMlp<R>) {
         let attention = self.attention(layer, &stream.normed, packed);
-        let part = self.map(&attention.mixed, &Matrices::whole(&layer.output));
+        let part = self.map(&attention.mixed, &layer.output);
         let (stream, mlp) = self.mlp(layer, &stream.x, &part, next);
         (stream, attention, mlp)
     }
@@ -301,8 +345,8 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         next: &CubeTensor<R>,
     ) -> (Stream<R>, SavedMlp<R>) {
         let (middle, normed) = add_rms_norm(x, part, &layer.attention_norm, self.epsilon());
-        let gate_up = self.map(&normed, &Matrices::whole(&layer.gate_up));
-        let part = self.map(&swiglu(&gate_up), &Matrices::whole(&layer.down));
+        let gate_up = self.map(&normed, &layer.gate_up);
+        let part = self.map(&swiglu(&gate_up), &layer.down);
         let (x, normed) = add_rms_norm(&middle, &part, next, self.epsilon());
         (Stream { x, normed }, SavedMlp { middle, gate_up })
     }
@@ -315,9 +359,9 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         (g, narrow): (&CubeTensor<R>, &CubeTensor<R>),
         saved: &SavedMlp<R>,
     ) -> (CubeTensor<R>, CubeTensor<R>) {
-        let g_gated = self.map_back(narrow, &Matrices::whole(&layer.down));
+        let g_gated = self.map_back(narrow, &layer.down);
         let g_gate_up = swiglu_backward(&g_gated, &saved.gate_up);
-        let g_normed = self.map_back(&g_gate_up, &Matrices::whole(&layer.gate_up));
+        let g_normed = self.map_back(&g_gate_up, &layer.gate_up);
         rms_norm_backward(g, &g_normed, &saved.middle, &layer.attention_norm, self.epsilon())
     }
 
@@ -336,13 +380,13 @@ impl<R: CubeRuntime> FusedDecoder<R> {
             (attention, mlp)
         });
         let (g, narrow) = self.mlp_backward(layer, g, &mlp);
-        let g_mixed = self.map_back(&narrow, &Matrices::whole(&layer.output));
+        let g_mixed = self.map_back(&narrow, &layer.output);
         let g_normed = self.attention_backward(layer, &g_mixed, &attention, packed);
         rms_norm_backward(&g, &g_normed, &input, &layer.input_norm, self.epsilon())
     }
 
     /// The rows of queries in the stacked map, and those of keys and values.
-    fn query_and_key_value<'a>(&self, layer: &'a Layer<R>) -> [Matrices<'a, R>; 2] {
+    fn query_and_key_value<'a>(&self, stacked: &'a CubeTensor<R>) -> [Matrices<'a, R>; 2] {
         let Heads { queries, keys, width } = self.heads();
         let all = Matrices::whole(&layer.query_key_value);
         [all.clone().rows(0, queries * width), all.rows(queries * width, 2 * keys * width)]
@@ -372,10 +416,17 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         packed: &Packed<R>,
     ) -> (CubeTensor<R>, SavedLast<R>) {
         let heads = self.heads();
-        let [of_query, of_key_value] = self.query_and_key_value(layer);
-        let query = self.map(&select(&stream.normed, &packed.last_rows), &of_query);
-        let key_value = self.map(&stream.normed, &of_key_value);
+        let stacked = layer.query_key_value.weight.wide();
+        let [of_query, of_key_value] = self.query_and_key_value(&stacked);
         let (query_width, key_width) = (heads.queries * heads.width, heads.keys * heads.width);
+        let bias = |first, count| {
+            let bias = layer.query_key_value.bias.clone()?;
+            Some(of_burn(to_burn::<R, u8, 2>(bias).narrow(1, first, count)))
+        };
+        let last = select(&stream.normed, &packed.last_rows);
+        let query = self.map_rows(&last, of_query, bias(0, query_width));
+        let key_value =
+            self.map_rows(&stream.normed, of_key_value, bias(query_width, 2 * key_width));
         rotary::turn(&query, query_width, &packed.last_positions, packed.angles());
         rotary::turn(&key_value, key_width, &packed.positions, packed.angles());
         let mixed = empty(&query, [packed.batch.cells(), query_width], self.dtype);
@@ -384,7 +435,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
             attend(&self.products, heads, block.rows, &from, &block.mixed(&mixed))
         });
         let log_normalisers = log_normalisers.collect();
-        let part = self.map(&mixed, &Matrices::whole(&layer.output));
+        let part = self.map(&mixed, &layer.output);
         let x = select(&stream.x, &packed.last_rows);
         let (Stream { x: output, .. }, mlp) = self.mlp(layer, &x, &part, &self.final_norm);
         let h_cls = rms_norm(&output, &self.final_norm, self.epsilon(), DType::F32);
@@ -405,7 +456,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
             rms_norm_backward(&none, g_cls, &saved.output, &self.final_norm, self.epsilon());
         let narrow = cast(g.clone(), self.dtype);
         let (g_middle, narrow) = self.mlp_backward(layer, (&g, &narrow), &saved.mlp);
-        let g_mixed = self.map_back(&narrow, &Matrices::whole(&layer.output));
+        let g_mixed = self.map_back(&narrow, &layer.output);
         let dots = dots_of_heads(&g_mixed, &saved.mixed, heads.queries);
         let g_query = empty(&saved.query, saved.query.meta.shape().clone(), DType::F32);
         let g_key_value = empty(&saved.key_value, saved.key_value.meta.shape().clone(), DType::F32);
@@ -421,9 +472,10 @@ impl<R: CubeRuntime> FusedDecoder<R> {
         let g_query =
             rotary::turn_back(&g_query, turned.0, &packed.last_positions, angles, self.dtype);
         let g_key_value = rotary::turn_back(&g_key_value, turned.1, positions, angles, self.dtype);
-        let [of_query, of_key_value] = self.query_and_key_value(layer);
-        let g_normed = self.map_back(&g_key_value, &of_key_value);
-        let g_normed = add_at(g_normed, &packed.last_rows, self.map_back(&g_query, &of_query));
+        let stacked = layer.query_key_value.weight.wide();
+        let [of_query, of_key_value] = self.query_and_key_value(&stacked);
+        let g_normed = self.map_rows_back(&g_key_value, of_key_value);
+        let g_normed = add_at(g_normed, &packed.last_rows, self.map_rows_back(&g_query, of_query));
         let none = zeros(&saved.input);
         let (g, _) =
             rms_norm_backward(&none, &g_normed, &saved.input, &layer.input_norm, self.epsilon());
@@ -557,11 +609,27 @@ impl<R: CubeRuntime, BT: BoolElement> Run<Gpu<R, BT>> for FusedDecoder<R> {
     fn push(&mut self, weights: LayerWeights) {
         let LayerWeights { query, key, value, output, gate, up, down, .. } = weights;
         let stack = |parts: Vec<LinearWeights>| {
-            let part = |part: LinearWeights| {
-                let shape = [part.outputs, part.inputs];
-                part.weight.tensor::<Gpu<R, u8>>(shape, &self.device).cast(self.dtype)
+            let (weights, biases): (Vec<_>, Vec<_>) = parts
+                .into_iter()
+                .map(|LinearWeights { weight, bias, outputs, inputs }| {
+                    let weight = weight.tensor::<Gpu<R, u8>>([outputs, inputs], &self.device);
+                    let bias = bias.map(|bias| {
+                        let data = TensorData::new(bias, [1, outputs]);
+                        Tensor::<Gpu<R, u8>, 2>::from_data(data, &self.device).cast(self.dtype)
+                    });
+                    (weight.cast(self.dtype), bias)
+                })
+                .unzip();
+            let wide = of_burn(Tensor::cat(weights, 0));
+            let weight = match self.bits {
+                Some(bits) if divides(wide.meta.shape().dims()) => {
+                    Weight::Quantised(quantise(&wide, bits))
+                }
+                _ => Weight::Wide(wide),
             };
-            of_burn(Tensor::cat(parts.into_iter().map(part).collect(), 0))
+            // The maps of one input have all a bias or none.
+            let biases: Option<Vec<_>> = biases.into_iter().collect();
+            Affine { weight, bias: biases.map(|biases| of_burn(Tensor::cat(biases, 1))) }
         };
         let layer = Layer {
             input_norm: vector(weights.input_norm, &self.device),

@@ -23,4 +23,4 @@ mod weights;
 pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
 pub use model::{Llama, Recompute, Saved, load_output_head};
-pub use precision::{Kernels, Precision};
+pub use precision::{Kernels, Precision, Weights};

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
 use super::config::LlamaConfig;
@@ -30,7 +31,8 @@ pub struct Llama<B: Backend> {
 pub struct Saved(Box<dyn Any + Send>);
 
 /// How much of the forward pass is done again in the backward pass, to save memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Recompute {
     /// Nothing: every activation that the gradient needs is kept.
     #[default]
@@ -48,10 +50,9 @@ fn decoder<B: Backend>(
     match kernels {
         Kernels::Host => Box::new(HostDecoder::new(config, final_norm)),
         Kernels::Plain(dtype) => Box::new(Decoder::<B>::new(config, final_norm, dtype, device)),
-        Kernels::Fused(dtype) if config.attention_bias || config.mlp_bias => {
-            Box::new(Decoder::<B>::new(config, final_norm, dtype, device))
+        Kernels::Fused(dtype, weights) => {
+            super::card::decoder(config, final_norm, dtype, weights, device)
         }
-        Kernels::Fused(dtype) => super::card::decoder(config, final_norm, dtype, device),
     }
 }
 

@@ -34,14 +34,36 @@ impl fmt::Display for Precision {
     }
 }
 
+/// How the frozen matrices are kept on a graphics card. One whose numbers are no multiple of 32 stays wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// In the type that they are multiplied in.
+    #[default]
+    Wide,
+    /// Rounded to 8 bits with a scale for each 32 numbers.
+    Int8,
+    /// Rounded to 4 bits with a scale for each 32 numbers.
+    Int4,
+}
+
+impl fmt::Display for Weights {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Wide => "wide",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
+        })
+    }
+}
+
 /// Which kernels run the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
     /// Burn's operations on the backend's device, with weights of this type.
     Plain(DType),
-    /// Fused kernels of a graphics card, with weights of this type; burn's operations where the network has
-    /// what they do not know, such as biases.
-    Fused(DType),
+    /// Fused kernels of a graphics card, which multiply in this type, and how they keep the weights.
+    Fused(DType, Weights),
     /// The decoder in host memory, on all CPU cores, with `f32` weights.
     Host,
 }
@@ -69,14 +91,33 @@ impl Kernels {
         if dtype != DType::F32 && !B::supports_dtype(device, dtype) {
             return refuse("a type that the device computes in: auto or f32");
         }
-        Ok(if card::is_card::<B>() { Self::Fused(dtype) } else { Self::Plain(dtype) })
+        Ok(if card::is_card::<B>() {
+            Self::Fused(dtype, Weights::Wide)
+        } else {
+            Self::Plain(dtype)
+        })
+    }
+
+    /// Keep the weights as `weights` says.
+    ///
+    /// # Errors
+    /// Rounded weights where no graphics card keeps them.
+    pub fn with_weights(self, weights: Weights) -> Result<Self> {
+        match (self, weights) {
+            (Self::Fused(dtype, _), _) => Ok(Self::Fused(dtype, weights)),
+            (_, Weights::Wide) => Ok(self),
+            _ => {
+                let expected = "wide: rounded weights are kept on graphics cards alone";
+                Err(Error::checkpoint("this device", "weights", expected, weights))
+            }
+        }
     }
 
     /// The precision that these kernels multiply in.
     pub fn precision(self) -> Precision {
         match self {
-            Self::Plain(DType::BF16) | Self::Fused(DType::BF16) => Precision::Bf16,
-            Self::Plain(DType::F16) | Self::Fused(DType::F16) => Precision::F16,
+            Self::Plain(DType::BF16) | Self::Fused(DType::BF16, _) => Precision::Bf16,
+            Self::Plain(DType::F16) | Self::Fused(DType::F16, _) => Precision::F16,
             _ => Precision::F32,
         }
     }

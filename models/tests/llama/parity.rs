@@ -2,7 +2,7 @@
 
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor, TensorData};
-use screader_models::llama::{Kernels, Llama, LlamaConfig, Precision};
+use screader_models::llama::{Kernels, Llama, LlamaConfig, Precision, Weights};
 
 use crate::golden::{Golden, KINDS, floats, real_rows, relative_distance};
 
@@ -90,6 +90,20 @@ fn a_precision_that_the_device_lacks_is_refused() {
     assert_eq!(kernels(Precision::Auto).unwrap(), Kernels::Host);
     let refused = kernels(Precision::Bf16).unwrap_err().to_string();
     assert!(refused.contains("precision: expected auto or f32, found bf16"), "{refused}");
+}
+
+#[test]
+fn rounded_weights_are_refused_where_no_card_keeps_them() {
+    for kernels in BOTH {
+        assert_eq!(kernels.with_weights(Weights::Wide).unwrap(), kernels);
+        for weights in [Weights::Int8, Weights::Int4] {
+            let error = kernels.with_weights(weights).unwrap_err().to_string();
+            assert!(error.contains(&weights.to_string()) && error.contains("wide"), "{error}");
+        }
+    }
+    let fused = Kernels::Fused(DType::BF16, Weights::Wide).with_weights(Weights::Int4).unwrap();
+    assert_eq!(fused, Kernels::Fused(DType::BF16, Weights::Int4));
+    assert_eq!(fused.precision(), Precision::Bf16);
 }
 
 #[test]
