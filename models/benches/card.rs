@@ -302,16 +302,22 @@ fn step<B: Backend>(options: &Options, device: &B::Device) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let kernels =
-        match (options.text("kernels", "fused"), Kernels::for_device::<B>(device, Precision::Auto))
-        {
-            ("plain", Ok(Kernels::Fused(dtype))) => Kernels::Plain(dtype),
-            (_, Ok(kernels)) => kernels,
-            (_, Err(error)) => {
-                eprintln!("{error}");
-                return ExitCode::from(2);
-            }
-        };
+    let weights = match options.text("weights", "wide") {
+        "int8" => Weights::Int8,
+        "int4" => Weights::Int4,
+        _ => Weights::Wide,
+    };
+    let kernels = Kernels::for_device::<B>(device, Precision::Auto);
+    let kernels = match kernels.and_then(|kernels| kernels.with_weights(weights)) {
+        Ok(Kernels::Fused(dtype, _)) if options.text("kernels", "fused") == "plain" => {
+            Kernels::Plain(dtype)
+        }
+        Ok(kernels) => kernels,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
     let recompute = match options.text("recompute", "nothing") {
         "layers" => Recompute::Layers,
         _ => Recompute::Nothing,

@@ -388,7 +388,7 @@ impl<R: CubeRuntime> FusedDecoder<R> {
     /// The rows of queries in the stacked map, and those of keys and values.
     fn query_and_key_value<'a>(&self, stacked: &'a CubeTensor<R>) -> [Matrices<'a, R>; 2] {
         let Heads { queries, keys, width } = self.heads();
-        let all = Matrices::whole(&layer.query_key_value);
+        let all = Matrices::whole(stacked);
         [all.clone().rows(0, queries * width), all.rows(queries * width, 2 * keys * width)]
     }
 
