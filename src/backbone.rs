@@ -189,9 +189,8 @@ impl Backbone {
     ) -> Result<Annotator<B>> {
         let (body, words) = self.body::<B>(config, device)?;
         let instruction = match &body {
-            Body::Llama(backbone) if !words.is_empty() => backbone.embed_tokens(&words)?,
-            Body::Llama(backbone) => Tensor::zeros([0, backbone.config().hidden_size], device),
-            Body::MeanPool { hidden_size } => Tensor::zeros([0, *hidden_size], device),
+            Body::Llama(backbone) if !words.is_empty() => Some(backbone.embed_tokens(&words)?),
+            Body::Llama(_) | Body::MeanPool { .. } => None,
         };
         let dim = table.embeddings.n_cols;
         let pe_dim = match config.model.combine {

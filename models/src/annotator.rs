@@ -164,8 +164,8 @@ impl<B: Backend> Annotator<B> {
             Body::Llama(backbone) if !cells.lengths.is_empty() => backbone,
             Body::Llama(_) | Body::MeanPool { .. } => {
                 let states = match cells.lengths.is_empty() {
-                    true => Tensor::from_inner(Tensor::zeros(
-                        [0, self.hidden_size()],
+                    true => Tensor::from_inner(Tensor::<B, 2>::zeros(
+                        [targets.len(), self.hidden_size()],
                         &self.tokens.device(),
                     )),
                     false => {
@@ -179,7 +179,7 @@ impl<B: Backend> Annotator<B> {
             }
         };
         let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
-        let instruction = Tensor::<A, 2>::from_inner(self.tokens.instruction());
+        let instruction = self.tokens.instruction().map(Tensor::<A, 2>::from_inner);
         let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
         let (states, saved) = backbone.forward_save(x0.clone().inner(), &lengths);
 
@@ -200,11 +200,9 @@ impl<B: Backend> Annotator<B> {
 /// The states of `cells` cells: zeros for those that the backbone has not read.
 fn with_unread<B: Backend>(states: Tensor<B, 2>, cells: usize) -> Tensor<B, 2> {
     let [read, width] = states.dims();
-    let unread = cells.saturating_sub(read);
-    match (read, unread) {
-        (_, 0) => states,
-        (0, _) => Tensor::zeros([unread, width], &states.device()),
-        _ => {
+    match cells.saturating_sub(read) {
+        0 => states,
+        unread => {
             let zeros = Tensor::zeros([unread, width], &states.device());
             Tensor::cat(vec![states, zeros], 0)
         }

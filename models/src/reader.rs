@@ -93,18 +93,19 @@ impl EmbeddingNoise {
 pub struct TokenSource<B: Backend> {
     embeddings: Tensor<B, 2>,
     encoding: Tensor<B, 2>,
-    instruction: Tensor<B, 2>,
+    instruction: Option<Tensor<B, 2>>,
     combine: Combine,
     order: Order,
 }
 
 impl<B: Backend> TokenSource<B> {
     /// Join the gene table `[genes, dim]`, the rank encodings `[ranks, pe_dim]` and the instruction's
-    /// token embeddings `[instruction tokens, hidden_size]`.
+    /// token embeddings `[instruction tokens, hidden_size]`, if it has one: no tensor here is ever empty,
+    /// since a graphics card refuses work on none.
     pub fn new(
         embeddings: Tensor<B, 2>,
         encoding: Tensor<B, 2>,
-        instruction: Tensor<B, 2>,
+        instruction: Option<Tensor<B, 2>>,
         combine: Combine,
         order: Order,
     ) -> Self {
@@ -148,12 +149,21 @@ impl<B: Backend> TokenSource<B> {
 
     /// Tokens of a sequence that has `genes` gene tokens.
     pub fn sequence_length(&self, genes: usize) -> usize {
-        genes + self.instruction.dims()[0] + 1
+        genes + self.words() + 1
     }
 
-    /// The gene tokens of `cells` before projection, `[gene tokens of all cells, token_size]`.
+    /// Tokens of the instruction.
+    fn words(&self) -> usize {
+        self.instruction.as_ref().map_or(0, |instruction| instruction.dims()[0])
+    }
+
+    /// The gene tokens of `cells` before projection, `[gene tokens of all cells, token_size]`; one that no
+    /// cell has where none has any.
     pub fn gene_tokens(&self, cells: &PackedCells) -> Tensor<B, 2> {
         let device = self.device();
+        if cells.genes.is_empty() {
+            return Tensor::zeros([1, self.token_size()], &device);
+        }
         let genes = self.embeddings(&cells.genes, cells.noise);
         match self.combine {
             Combine::None => genes,
@@ -179,16 +189,17 @@ impl<B: Backend> TokenSource<B> {
         &self,
         trainable: &Trainable<A>,
         gene_tokens: Tensor<A, 2>,
-        instruction: Tensor<A, 2>,
+        instruction: Option<Tensor<A, 2>>,
         cells: &PackedCells,
     ) -> (Tensor<A, 3>, Vec<usize>) {
         let projected = trainable.projection.forward(gene_tokens);
         let [genes, hidden_size] = projected.dims();
-        let words = self.instruction.dims()[0];
+        let words = self.words();
         let device = projected.device();
         let cls = trainable.cls.val().reshape([1, hidden_size]);
         let pad = Tensor::zeros([1, hidden_size], &device);
-        let rows = Tensor::cat(vec![projected, instruction, cls, pad], 0);
+        let rows = [Some(projected), instruction, Some(cls), Some(pad)];
+        let rows = Tensor::cat(rows.into_iter().flatten().collect(), 0);
 
         let lengths: Vec<usize> =
             cells.lengths.iter().map(|&length| self.sequence_length(length)).collect();
@@ -216,7 +227,7 @@ impl<B: Backend> TokenSource<B> {
     }
 
     /// The instruction's token embeddings, `[instruction tokens, hidden_size]`.
-    pub fn instruction(&self) -> Tensor<B, 2> {
+    pub fn instruction(&self) -> Option<Tensor<B, 2>> {
         self.instruction.clone()
     }
 }

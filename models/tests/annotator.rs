@@ -55,7 +55,7 @@ fn with_body(
     let tokens = TokenSource::new(
         matrix(GENES, 6, &mut rng),
         matrix(16, if combine == Combine::AddPe { 6 } else { 4 }, &mut rng),
-        instruction,
+        Some(instruction),
         combine,
         order,
     );
