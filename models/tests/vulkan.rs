@@ -1,4 +1,4 @@
-//! The plain kernels on Vulkan, where a driver is present; `cubecl.toml` beside keeps autotune short.
+//! The fused and the plain kernels on Vulkan, where a driver is present.
 #![cfg(feature = "wgpu")]
 // clippy's leave for tests does not reach the functions that they share.
 #![allow(clippy::unwrap_used)]

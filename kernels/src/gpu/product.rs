@@ -151,9 +151,7 @@ fn multiply_by_burn<R: CubeRuntime>(product: &Product<R>) {
             view(&copied, *as_)
         }
     });
-    // Untuned: the shapes of attention are as many as the lengths of cells, and each would be tuned anew.
-    let strategy = MatmulStrategy::Cube;
-    let product = match matmul(a, b, None, strategy, out.buffer.dtype) {
+    let product = match matmul(a, b, None, MatmulStrategy::Cube, out.buffer.dtype) {
         Ok(product) => product,
         Err(error) => panic!("no kernel of burn multiplies these: {error:?}"),
     };
