@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use screader::cells::{CsrMatrix, MatrixState, log1p_cp10k};
 use screader::io::{ReadOptions, read};
-use screader::prep::{Metric, N_COMPS, N_NEIGHBORS, UmapConfig, neighbors, pca, umap};
-use screader::rank::highly_variable_genes;
+use screader::prep::{
+    HvgFlavor, Metric, N_COMPS, N_NEIGHBORS, UmapConfig, highly_variable_genes, neighbors, pca,
+    umap,
+};
 use screader::score::silhouette;
 use screader::{Error, Result};
 
@@ -22,7 +24,7 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
 fn prepared(file: &str, n_top_genes: usize, n_cells: usize) -> Result<CsrMatrix> {
     let cells = read(Path::new(file), &ReadOptions::default())?.x;
     let matrix = log1p_cp10k(&cells, MatrixState::detect(&cells)?)?;
-    let chosen = highly_variable_genes(&matrix, n_top_genes)?.highly_variable;
+    let chosen = highly_variable_genes(&matrix, n_top_genes, HvgFlavor::Seurat)?.highly_variable;
     let genes: Vec<usize> = (0..matrix.n_cols).filter(|&gene| chosen[gene]).collect();
     let rows: Vec<usize> = (0..matrix.n_rows.min(n_cells)).collect();
     Ok(matrix.select_columns(&genes).select_rows(&rows))

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use formula::signed;
 use screader::baselines::{Denominator, GenePtConfig, KnnConfig, Metric, Normalize, genept_w, knn};
 use screader::cells::{CsrMatrix, Dense};
-use screader::rank::{
-    GeneMedians, GeneStatistics, RankConfig, Select, highly_variable_genes, rank_cells,
-};
+use screader::prep::{HvgFlavor, highly_variable_genes};
+use screader::rank::{GeneMedians, GeneStatistics, RankConfig, Select, rank_cells};
 use serde_json::Value;
 
 fn goldens() -> Value {
@@ -91,7 +90,7 @@ fn highly_variable_genes_agree_with_scanpy() {
     assert_eq!(counts_sum, goldens["counts_sum"].as_f64().unwrap());
     let wanted = &goldens["hvg"];
     let n_top = wanted["n_top_genes"].as_u64().unwrap() as usize;
-    let found = highly_variable_genes(&matrix, n_top).unwrap();
+    let found = highly_variable_genes(&matrix, n_top, HvgFlavor::Seurat).unwrap();
     let columns = [&found.means, &found.dispersions, &found.dispersions_norm];
     for (column, sum) in columns.iter().zip(numbers(&wanted["sums"])) {
         close(nan_sum(column), sum, 1e-5);

@@ -14,9 +14,9 @@ use formula::{signed, uniform};
 use screader::cells::{Column, CsrMatrix, Dense, MatrixState, log1p_cp10k};
 use screader::io::{ReadOptions, read};
 use screader::prep::{
-    Metric, N_COMPS, N_NEIGHBORS, UmapConfig, find_ab_params, nearest, neighbors, pca, umap,
+    HvgFlavor, Metric, N_COMPS, N_NEIGHBORS, UmapConfig, find_ab_params, highly_variable_genes,
+    nearest, neighbors, pca, umap,
 };
-use screader::rank::highly_variable_genes;
 use screader::score::{neighbour_purity, silhouette};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -330,7 +330,9 @@ fn prepared(path: &Path, case: &Value) -> (CsrMatrix, Vec<usize>) {
     let genes: Vec<usize> = match whole(&case["n_top_genes"]) {
         0 => (0..matrix.n_cols).collect(),
         n_top_genes => {
-            let chosen = highly_variable_genes(&matrix, n_top_genes).unwrap().highly_variable;
+            let chosen = highly_variable_genes(&matrix, n_top_genes, HvgFlavor::Seurat)
+                .unwrap()
+                .highly_variable;
             (0..matrix.n_cols).filter(|&gene| chosen[gene]).collect()
         }
     };

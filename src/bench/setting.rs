@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::material::Material;
 use super::trial::Trial;
-use crate::rank::highly_variable_genes;
+use crate::prep::{HvgFlavor, highly_variable_genes};
 use crate::train::splits::{Split, SplitConfig, SplitMethod, split};
 use crate::{Error, Result};
 
@@ -300,7 +300,8 @@ fn panel<'a>(material: &'a Material, plan: &Plan) -> Result<Vec<Trial<'a>>> {
     let mut trials = Setting::Panel.folds(material, plan)?;
     for trial in &mut trials {
         let learned = source.expression.select_rows(&trial.train);
-        let panel = highly_variable_genes(&learned, plan.panel_genes)?.highly_variable;
+        let panel =
+            highly_variable_genes(&learned, plan.panel_genes, HvgFlavor::Seurat)?.highly_variable;
         let genes: Vec<usize> = (0..panel.len()).filter(|&gene| panel[gene]).collect();
         trial.variant = format!("{} genes", plan.panel_genes);
         trial.target_sight = Some(sight(panel.len(), &genes));

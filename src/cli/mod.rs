@@ -1,6 +1,7 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
 mod bench;
+mod cluster;
 mod config;
 mod convert;
 mod doctor;
@@ -28,6 +29,7 @@ enum Verb {
     Train(train::TrainArgs),
     Infer(infer::InferArgs),
     Bench(Box<bench::BenchArgs>),
+    Cluster(Box<cluster::ClusterArgs>),
     Embed(embed::EmbedArgs),
     Genes(genes::GenesArgs),
     Fetch(fetch::FetchArgs),
@@ -43,6 +45,7 @@ impl Cli {
             Verb::Train(args) => args.run(),
             Verb::Infer(args) => args.run(),
             Verb::Bench(args) => args.run(),
+            Verb::Cluster(args) => args.run(),
             Verb::Embed(args) => args.run(),
             Verb::Genes(args) => args.run(),
             Verb::Fetch(args) => args.run(),

@@ -23,6 +23,7 @@ pub use coverage::{AmbiguousName, Coverage, Duplicate};
 pub use descriptions::{Description, DescriptionTable, TextSource};
 pub use matcher::{FrameMatch, GeneMatch, GeneMatcher, How};
 pub use missing::{Missing, MissingPolicy};
+pub use mitochondrial::mitochondrial_genes;
 pub use name_list::read_name_list;
 pub use names::{GeneNames, before_spreadsheet, is_ensembl_gene, strip_version};
 pub use orthologs::{Homolog, Orthologs};

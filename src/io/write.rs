@@ -32,7 +32,20 @@ pub struct Annotations {
 /// # Errors
 /// If the file cannot be written; then there is none, or the one that was there before.
 pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
-    let root = root_tree(cells, Vec::new(), dict(Vec::new()));
+    write_h5ad_with(cells, &[], output)
+}
+
+/// Write cells as [`write_h5ad`] does, with texts in `uns["screader"]` that say where they come from.
+///
+/// # Errors
+/// As [`write_h5ad`].
+pub fn write_h5ad_with(cells: &Cells, uns: &[(String, String)], output: &Path) -> Result<()> {
+    let texts: Vec<_> = uns.iter().map(|(name, text)| (name.clone(), text_tree(text))).collect();
+    let members = match texts.is_empty() {
+        true => Vec::new(),
+        false => vec![("screader".to_owned(), dict(texts))],
+    };
+    let root = root_tree(cells, Vec::new(), dict(members));
     replace(output, |temporary| write_file(temporary, output, &root))
 }
 

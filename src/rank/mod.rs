@@ -18,7 +18,6 @@ mod statistics;
 
 pub use config::{NoMedian, RankConfig, Select, ValueScale};
 pub use gene_weights::GeneWeights;
-pub use hvg::{HighlyVariableGenes, highly_variable_genes};
 pub use measured::{GeneSpread, MeasuredCells, SpreadSums};
 pub use positions::positional_encoding;
 pub use ranked::{Expression, RankedCells, rank_cells};

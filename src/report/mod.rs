@@ -22,6 +22,7 @@ mod numbers;
 mod page;
 mod palette;
 mod pick;
+mod quality;
 mod raster;
 mod reliability;
 mod scatter;
@@ -39,6 +40,7 @@ use crate::bench::summary::Summary;
 use crate::{Error, Result, whole_file};
 use figures::{Figure, Figures};
 use palette::Palette;
+pub use quality::{QualityFigures, write_quality};
 use raster::Rasteriser;
 use svg::Look;
 

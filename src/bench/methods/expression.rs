@@ -13,8 +13,7 @@ use crate::bench::outcome::{Outcome, Reply};
 use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
 use crate::cells::CsrMatrix;
-use crate::prep::{N_COMPS, pca};
-use crate::rank::highly_variable_genes;
+use crate::prep::{HvgFlavor, N_COMPS, highly_variable_genes, pca};
 
 /// Genes that principal components are made of, as scanpy users choose them.
 const VARIABLE_GENES: usize = 2000;
@@ -103,7 +102,8 @@ fn knn_pca(
     let began = Instant::now();
     let genes: Vec<usize> = match known.n_cols > VARIABLE_GENES {
         true => {
-            let variable = highly_variable_genes(known, VARIABLE_GENES)?.highly_variable;
+            let variable =
+                highly_variable_genes(known, VARIABLE_GENES, HvgFlavor::Seurat)?.highly_variable;
             (0..variable.len()).filter(|&gene| variable[gene]).collect()
         }
         false => (0..known.n_cols).collect(),

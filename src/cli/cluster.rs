@@ -1,0 +1,257 @@
+//! `screader cluster`: raw counts in, clusters and their markers out.
+
+mod cells;
+mod markers;
+mod output;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+
+use crate::io::require_another;
+use crate::prep::{
+    BarcodeCurve, CellFilter, ClusterConfig, Clustered, FilterConfig, GroupTest, HvgFlavor,
+    InflectionPoint, KneePoint, N_COMPS, N_NEIGHBORS, cluster, inflection, knee,
+};
+use crate::report::{QualityFigures, write_quality};
+use crate::{Error, Result, whole_file};
+use cells::{Measured, Prepared};
+
+/// Cluster cells from raw counts, as scanpy does with its defaults.
+///
+/// Filter, normalise to 10,000 counts a cell, take log1p, choose variable genes, then principal components,
+/// neighbours, Leiden, UMAP and markers. Values that are log-normalised already are not logged again. The input
+/// is never changed. In memory are the cells and genes that the filters keep, not the whole file: counts and
+/// normalised values, 16 bytes for each value above 0, and while markers are ranked about as much again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  screader cluster raw.h5ad --out clustered.h5ad --markers markers.csv
+  screader cluster raw.h5ad --out clustered.h5ad --max-mt 5 --resolution 0.8 --figures figures
+  screader cluster raw_feature_bc_matrix.h5 --out clustered.h5ad --filter inflection")]
+pub(super) struct ClusterArgs {
+    /// Cells: h5ad, 10x HDF5 or folder, loom, csv.
+    #[arg(value_name = "FILE")]
+    data: PathBuf,
+    /// Clustered cells, as h5ad: X log-normalised, counts in a layer.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Genes of every cluster, best first, as csv in the layout of scanpy's rank_genes_groups_df.
+    #[arg(long, value_name = "FILE")]
+    markers: Option<PathBuf>,
+    /// Folder for figures of the filters: the barcode curve and genes per cell, as SVG.
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
+    /// Matrix to read: X, raw/X or the name of a layer; without it screader chooses and says.
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
+    /// Which cells stay: by genes, or by total counts above a point of the barcode curve.
+    #[arg(long, value_enum, default_value = "standard")]
+    filter: FilterName,
+    /// Genes that a cell has at least; 200 with the standard filter, else 0.
+    #[arg(long, value_name = "N")]
+    min_genes: Option<u32>,
+    /// Cells that a gene is found in at least.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    min_cells: u32,
+    /// Mitochondrial counts that a cell has at most, in percent.
+    #[arg(long, value_name = "PERCENT")]
+    max_mt: Option<f64>,
+    /// Which knee of the barcode curve.
+    #[arg(long, value_enum, default_value = "last")]
+    knee: KneePoint,
+    /// Which inflection of the barcode curve.
+    #[arg(long, value_enum, default_value = "steepest")]
+    inflection: InflectionPoint,
+    /// Go on where the filters leave under 10 % of the cells.
+    #[arg(long)]
+    force: bool,
+    /// Genes that vary most, of which components are made.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    n_top_genes: usize,
+    /// How these genes are found.
+    #[arg(long, value_enum, default_value = "seurat")]
+    flavor: HvgFlavor,
+    /// Scale these genes to unit variance and cut them at this value; scanpy's users take 10.
+    #[arg(long, value_name = "MAX")]
+    scale: Option<f64>,
+    /// Principal components.
+    #[arg(long, value_name = "N", default_value_t = N_COMPS)]
+    n_comps: usize,
+    /// Neighbours of each cell, itself among them.
+    #[arg(long, value_name = "N", default_value_t = N_NEIGHBORS)]
+    n_neighbors: usize,
+    /// The higher, the more clusters.
+    #[arg(long, default_value_t = 1.0)]
+    resolution: f64,
+    /// How the genes of a cluster are compared with those of all other cells.
+    #[arg(long, value_enum, default_value = "wilcoxon")]
+    test: TestName,
+    /// Seed of clusters and UMAP.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FilterName {
+    Standard,
+    Knee,
+    Inflection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TestName {
+    Wilcoxon,
+    #[value(name = "t-test")]
+    TTest,
+    Logreg,
+}
+
+impl ClusterArgs {
+    /// Run the verb.
+    pub(super) fn run(self) -> Result<()> {
+        let began = Instant::now();
+        self.refuse_outputs()?;
+        let measured = Measured::read(&self.data, self.layer.as_deref())?;
+        eprintln!("matrix    {} ({})", measured.name, measured.state);
+        if let Some(folder) = &self.figures {
+            self.draw(&measured, folder)?;
+        }
+        let prepared = measured.prepare(&self.filter_config(), self.min_cells)?;
+        eprintln!("kept      {}", prepared.summary());
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let config = self.cluster_config();
+        let counts = prepared.counts.as_ref();
+        let found = cluster(&prepared.normalised, counts, &config, |step| bar.set_message(step));
+        bar.finish_and_clear();
+        let found = found?;
+        let summary = self.summary(&prepared, &found);
+        let table = self.markers.as_ref().map(|path| markers::table(&prepared, &found, path));
+        let table = table.transpose()?;
+        output::write(prepared, &found, &config, &self.data, &self.out)?;
+        if let (Some(path), Some(table)) = (&self.markers, table) {
+            markers::write(&table, path)?;
+        }
+        self.report(&summary, began.elapsed());
+        Ok(())
+    }
+
+    /// Refuse outputs that cannot be, before the work and not after it.
+    fn refuse_outputs(&self) -> Result<()> {
+        for path in [Some(&self.out), self.markers.as_ref()].into_iter().flatten() {
+            require_another(&self.data, path)?;
+            let folder = whole_file::folder_of(path);
+            if !folder.is_dir() {
+                let remedy = "make the folder, or name another file";
+                return Err(Error::input(path.display(), "a folder that is there", "none", remedy));
+            }
+        }
+        Ok(())
+    }
+
+    fn filter_config(&self) -> FilterConfig {
+        let cells = match self.filter {
+            FilterName::Standard => CellFilter::Standard,
+            FilterName::Knee => CellFilter::Knee(self.knee),
+            FilterName::Inflection => CellFilter::Inflection(self.inflection),
+        };
+        let usual = match self.filter {
+            FilterName::Standard => FilterConfig::default().min_genes,
+            FilterName::Knee | FilterName::Inflection => 0,
+        };
+        FilterConfig {
+            cells,
+            min_genes: self.min_genes.unwrap_or(usual),
+            max_pct_mt: self.max_mt,
+            force: self.force,
+        }
+    }
+
+    fn cluster_config(&self) -> ClusterConfig {
+        ClusterConfig {
+            n_top_genes: self.n_top_genes,
+            flavor: self.flavor,
+            scale: self.scale,
+            n_comps: self.n_comps,
+            n_neighbors: self.n_neighbors,
+            resolution: self.resolution,
+            test: match self.test {
+                TestName::Wilcoxon => GroupTest::Wilcoxon,
+                TestName::TTest => GroupTest::TTest,
+                TestName::Logreg => GroupTest::Logistic,
+            },
+            seed: self.seed,
+        }
+    }
+
+    /// Draw what each filter would do; a curve without knee or inflection has no line for it.
+    fn draw(&self, measured: &Measured, folder: &Path) -> Result<()> {
+        let curve = match measured.has_counts() {
+            true => Some(BarcodeCurve::new(&measured.metrics.total_counts)?),
+            false => None,
+        };
+        let min_genes = self.min_genes.unwrap_or(FilterConfig::default().min_genes);
+        let mut thresholds = Vec::new();
+        if let Some(curve) = &curve {
+            thresholds.extend(measured.least_counts(min_genes).map(|least| ("standard", least)));
+            thresholds.extend(knee(curve, self.knee).map(|least| ("knee", least)));
+            let inflection = inflection(curve, self.inflection).ok();
+            thresholds.extend(inflection.map(|least| ("inflection", least)));
+        }
+        let n_genes_by_counts = &measured.metrics.n_genes_by_counts;
+        let curve = curve.as_ref();
+        let figures = QualityFigures { curve, thresholds, n_genes_by_counts, min_genes };
+        write_quality(&figures, folder)
+    }
+
+    fn summary(&self, prepared: &Prepared, found: &Clustered) -> serde_json::Value {
+        let mut sizes = vec![0usize; found.n_clusters()];
+        found.clusters.iter().for_each(|&one| sizes[one] += 1);
+        let gene = |&gene: &u32| prepared.var.index[gene as usize].clone();
+        let clusters: Vec<serde_json::Value> = (sizes.iter().enumerate())
+            .map(|(cluster, cells)| {
+                let ranked = found.markers.get(cluster).map_or(&[][..], |one| &one.genes);
+                let markers: Vec<String> = ranked.iter().take(5).map(gene).collect();
+                serde_json::json!({ "cluster": cluster.to_string(), "cells": cells, "markers": markers })
+            })
+            .collect();
+        let variable = found.variable.highly_variable.iter().filter(|chosen| **chosen).count();
+        serde_json::json!({
+            "matrix": format!("{} ({})", prepared.name, prepared.state),
+            "cells": [prepared.all[0], prepared.obs.len()],
+            "genes": [prepared.all[1], prepared.var.len()],
+            "min_counts": prepared.min_counts,
+            "highly_variable": variable,
+            "clusters": clusters,
+        })
+    }
+
+    fn report(&self, summary: &serde_json::Value, took: Duration) {
+        match self.json {
+            true => println!("{summary}"),
+            false => {
+                for one in summary["clusters"].as_array().into_iter().flatten() {
+                    let markers: Vec<&str> = one["markers"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|m| m.as_str())
+                        .collect();
+                    let name = one["cluster"].as_str().unwrap_or_default();
+                    println!("{name:>4}  {:>8}  {}", one["cells"], markers.join(" "));
+                }
+            }
+        }
+        eprintln!("variable  {} genes", summary["highly_variable"]);
+        eprintln!("took      {:.1} s", took.as_secs_f64());
+        let folder = self.figures.iter();
+        for path in [&self.out].into_iter().chain(&self.markers).chain(folder) {
+            eprintln!("wrote     {}", path.display());
+        }
+    }
+}

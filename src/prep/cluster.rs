@@ -1,0 +1,156 @@
+//! From normalised cells to clusters and their markers: the verbs of this room in scanpy's order.
+
+use super::{
+    GroupGenes, GroupTest, HighlyVariableGenes, HvgFlavor, LeidenConfig, Metric, N_COMPS,
+    N_NEIGHBORS, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca, rank_genes_groups,
+    scale, umap,
+};
+use crate::cells::{CsrMatrix, Dense};
+use crate::{Error, Result};
+
+/// Settings of all steps, with scanpy's defaults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterConfig {
+    /// Genes that vary most, of which components are made.
+    pub n_top_genes: usize,
+    /// How they are found.
+    pub flavor: HvgFlavor,
+    /// Whether to scale these genes to unit variance, and at which value to cut them.
+    pub scale: Option<f64>,
+    /// Principal components.
+    pub n_comps: usize,
+    /// Neighbours of each cell, itself among them.
+    pub n_neighbors: usize,
+    /// Resolution of the clusters: the higher, the more.
+    pub resolution: f64,
+    /// How clusters are compared with all other cells.
+    pub test: GroupTest,
+    /// Seed of clusters and layout.
+    pub seed: u64,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            n_top_genes: 2000,
+            flavor: HvgFlavor::Seurat,
+            scale: None,
+            n_comps: N_COMPS,
+            n_neighbors: N_NEIGHBORS,
+            resolution: 1.0,
+            test: GroupTest::Wilcoxon,
+            seed: 0,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Clustered {
+    /// Statistics of all genes.
+    pub variable: HighlyVariableGenes,
+    /// Components of the variable genes.
+    pub pca: Pca,
+    /// Cluster of each cell, the largest cluster 0.
+    pub clusters: Vec<usize>,
+    /// The cells in the plane, `[cells, 2]`.
+    pub umap: Dense,
+    /// All genes of each cluster, best marker first; none where fewer than two clusters have two cells.
+    pub markers: Vec<GroupGenes>,
+}
+
+impl Clustered {
+    /// Number of clusters.
+    pub fn n_clusters(&self) -> usize {
+        self.clusters.iter().max().map_or(0, |last| last + 1)
+    }
+}
+
+/// Cluster cells by a matrix `[cells, genes]` of log1p-normalised values, and rank the genes of each cluster.
+///
+/// `counts` are the same cells and genes before normalisation, which the flavour `seurat_v3` needs; `begin` is
+/// told each step's name. Nothing is regressed out, and nothing depends on the number of threads. In memory
+/// beside the matrix: its variable genes twice, what `rank_genes_groups` needs, and vectors of cells.
+///
+/// # Errors
+/// Those of the steps.
+pub fn cluster(
+    matrix: &CsrMatrix,
+    counts: Option<&CsrMatrix>,
+    config: &ClusterConfig,
+    mut begin: impl FnMut(&'static str),
+) -> Result<Clustered> {
+    begin("highly variable genes");
+    let varied = match config.flavor {
+        HvgFlavor::SeuratV3 => counts.ok_or_else(no_counts)?,
+        HvgFlavor::Seurat | HvgFlavor::CellRanger => matrix,
+    };
+    let variable = highly_variable_genes(varied, config.n_top_genes, config.flavor)?;
+    let genes: Vec<usize> =
+        (0..matrix.n_cols).filter(|&gene| variable.highly_variable[gene]).collect();
+    let mut chosen = matrix.select_columns(&genes);
+    if let Some(max_value) = config.scale {
+        begin("scaling");
+        chosen = all_stored(&scale(&chosen, Some(max_value))?.values);
+    }
+    begin("principal components");
+    let pca = pca(&chosen, config.n_comps)?;
+    drop(chosen);
+    begin("neighbours");
+    let graph = neighbors(&pca.scores, config.n_neighbors, Metric::Euclidean)?.connectivities();
+    begin("clusters");
+    let leiden_config = LeidenConfig {
+        resolution: config.resolution,
+        seed: config.seed,
+        ..LeidenConfig::default()
+    };
+    let clusters = leiden(&graph, &leiden_config)?.into_iter().map(|one| one as usize).collect();
+    begin("UMAP");
+    let layout = UmapConfig { seed: config.seed, ..UmapConfig::default() };
+    let umap = umap(&graph, &pca.scores, &layout)?;
+    drop(graph);
+    let mut found = Clustered { variable, pca, clusters, umap, markers: Vec::new() };
+    begin("markers");
+    found.markers = markers(matrix, &found, config.test)?;
+    Ok(found)
+}
+
+/// Rank the genes of each cluster of at least two cells; a lone cell has no spread to compare, and is left out.
+fn markers(matrix: &CsrMatrix, found: &Clustered, test: GroupTest) -> Result<Vec<GroupGenes>> {
+    let mut sizes = vec![0usize; found.n_clusters()];
+    found.clusters.iter().for_each(|&one| sizes[one] += 1);
+    let compared = sizes.iter().filter(|&&size| size > 1).count();
+    if compared < 2 {
+        return Ok(Vec::new());
+    }
+    // Clusters are numbered by falling size, so that lone cells come last.
+    let names: Vec<String> = (0..compared).map(|one| one.to_string()).collect();
+    if compared == sizes.len() {
+        return rank_genes_groups(matrix, &found.clusters, &names, test);
+    }
+    let rows: Vec<usize> =
+        (0..matrix.n_rows).filter(|&cell| found.clusters[cell] < compared).collect();
+    let groups: Vec<usize> = rows.iter().map(|&cell| found.clusters[cell]).collect();
+    rank_genes_groups(&matrix.select_rows(&rows), &groups, &names, test)
+}
+
+/// A dense matrix as a sparse one that stores every value.
+fn all_stored(dense: &Dense) -> CsrMatrix {
+    let (n_rows, n_cols) = (dense.n_rows, dense.n_cols);
+    CsrMatrix {
+        n_rows,
+        n_cols,
+        indptr: (0..=n_rows).map(|row| row * n_cols).collect(),
+        indices: (0..n_rows).flat_map(|_| 0..n_cols as u32).collect(),
+        data: dense.values.clone(),
+    }
+}
+
+fn no_counts() -> Error {
+    Error::input(
+        "highly variable genes by seurat_v3",
+        "counts",
+        "values that are normalised already",
+        "use the flavour seurat, or name a layer that holds counts",
+    )
+}
