@@ -109,7 +109,7 @@ mod tests {
         values[7] = 1e6;
         let svg = by_measure("counts", &points, &values, Look::Page).unwrap();
         assert!(svg.matches("<path").count() > STEPS / 2, "the cells share out the colours");
-        assert!(svg.contains(">195<") && !svg.contains("1,000,000"), "{svg}");
+        assert!(svg.contains(">196<") && !svg.contains("1,000,000"), "{svg}");
         assert!(by_measure("none", &[], &[], Look::Page).is_none());
     }
 }
