@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod genes;
 pub mod infer;
 pub mod io;
+pub mod llm;
 pub mod prep;
 pub mod rank;
 pub mod report;
