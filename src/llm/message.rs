@@ -122,4 +122,7 @@ pub struct ChatAnswer {
     pub usage: Usage,
     /// Pages found on the web and shown to the model, or cited by it.
     pub sources: Vec<Source>,
+    /// What went otherwise than asked, as `the server refused structured output`; for the user to see.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
