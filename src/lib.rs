@@ -20,6 +20,7 @@ pub mod prep;
 pub mod rank;
 pub mod report;
 pub mod score;
+pub mod service;
 pub mod train;
 mod whole_file;
 
