@@ -1,6 +1,6 @@
 //! What a model may call while it answers, and what it called.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ChatAnswer;
 
@@ -13,6 +13,15 @@ pub struct Tool {
     pub description: &'static str,
     /// JSON schema of its arguments.
     pub parameters: Value,
+}
+
+impl Tool {
+    /// The tool as OpenAI's chat interface and Ollama's describe functions.
+    pub(super) fn as_function(&self) -> Value {
+        json!({"type": "function", "function": {
+            "name": self.name, "description": self.description, "parameters": self.parameters,
+        }})
+    }
 }
 
 /// A call that the model asks for.
