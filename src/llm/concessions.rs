@@ -28,36 +28,43 @@ pub(super) struct Concessions {
 }
 
 impl Concessions {
-    /// Send `question`, leaving out what is refused; the result is the body with notes.
-    pub(super) fn ask(
+    /// Send `question`, leaving out what is refused; the result is the answer with notes.
+    pub(super) fn ask<T>(
         &self,
         optional: &[Optional],
         question: &mut Map<String, Value>,
-        mut send: impl FnMut(&Map<String, Value>) -> Result<Vec<u8>, GivenUp>,
-    ) -> Result<(Vec<u8>, Vec<String>), GivenUp> {
+        mut send: impl FnMut(&Map<String, Value>) -> Result<T, GivenUp>,
+    ) -> Result<(T, Vec<String>), GivenUp> {
         let model = question.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut notes = Vec::new();
+        let mut tried: Vec<&str> = Vec::new();
         for part in optional {
             let note = self.lock().get(&(model.clone(), part.key)).cloned();
             if let Some(note) = note
                 && leave_out(question, part)
             {
+                tried.push(part.key);
                 notes.push(note);
             }
         }
         loop {
             let given_up = match send(question) {
-                Ok(body) => return Ok((body, notes)),
+                Ok(answer) => return Ok((answer, notes)),
                 Err(given_up) => given_up,
             };
-            let refused = optional
-                .iter()
-                .find(|part| question.contains_key(part.key) && given_up.failure.is_about(part.words));
+            let refused = optional.iter().find(|part| {
+                // Once each, so that two parts that stand in for each other come to an end.
+                let untried = !tried.contains(&part.key);
+                untried && question.contains_key(part.key) && given_up.failure.is_about(part.words)
+            });
             let Some(part) = refused else { return Err(given_up) };
+            tried.push(part.key);
             leave_out(question, part);
             let reason = &given_up.failure.reason;
             let note = match part.instead {
-                Some(other) => format!("the server refused `{}` ({reason}): asked with `{other}`", part.key),
+                Some(other) => {
+                    format!("the server refused `{}` ({reason}): asked with `{other}`", part.key)
+                }
                 None if is_schema(part.key) => format!(
                     "the server refused structured output ({reason}): the schema was stated in plain text"
                 ),

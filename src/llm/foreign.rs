@@ -81,6 +81,9 @@ mod tests {
         assert_eq!(foreign_text("abcdef", 6), "abcdef");
         assert_eq!(foreign_text("abcdefg", 6), "abcdef…");
         assert_eq!(foreign_text("abc defg", 4), "abc…");
-        assert_eq!(foreign_block("results", &["a".into(), "b".into()]), "<results>\na\nb\n</results>");
+        assert_eq!(
+            foreign_block("results", &["a".into(), "b".into()]),
+            "<results>\na\nb\n</results>"
+        );
     }
 }

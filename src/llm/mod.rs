@@ -4,10 +4,25 @@
 //! inside to outside: provider, budget, web search, recording. A recording outside the budget costs
 //! nothing to replay; web search outside the budget has each of its rounds counted.
 
+mod concessions;
+mod cost;
+mod foreign;
 mod message;
+mod ollama;
+mod openai;
+mod pool;
+mod reasoning;
+mod recording;
 mod tools;
+pub mod web;
 
+pub use cost::{ChatPrice, Cost, PRICES_OF, Paid, Purse, estimate, estimate_usage};
+pub use foreign::{foreign_block, foreign_text};
 pub use message::{ChatAnswer, ChatRequest, Message, Role, Source, Usage};
+pub use ollama::{OLLAMA_BASE_URL, Ollama, OllamaSettings, Think};
+pub use openai::OpenAiChat;
+pub use pool::ask_all;
+pub use recording::{Recorded, Recording};
 pub use tools::{Tool, ToolCall, ToolRound, Turn};
 
 use crate::Result;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::concessions::{Concessions, Optional};
-use super::reasoning::separate;
+use super::reasoning::{Said, note_cut, settle};
 use super::{ChatAnswer, ChatModel, ChatRequest, Tool, ToolCall, ToolRound, Turn, Usage};
 use crate::service::{ApiKey, GivenUp, JsonService, Patience, estimate_tokens};
 use crate::{Error, Result};
@@ -27,7 +27,11 @@ const ANSWER_TOKENS: usize = 2048;
 /// Parts that some models do not know.
 const OPTIONAL: [Optional; 2] = [
     Optional { key: "think", words: &["think"], instead: None },
-    Optional { key: "format", words: &["format", "schema", "grammar"], instead: None },
+    Optional {
+        key: "format",
+        words: &["invalid format", "unsupported format", "schema", "grammar"],
+        instead: None,
+    },
 ];
 
 /// How much a model may think before it answers.
@@ -77,18 +81,16 @@ pub struct Ollama {
 #[derive(Deserialize)]
 struct Answer {
     model: Option<String>,
-    message: Said,
+    message: Reply,
     done_reason: Option<String>,
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct Said {
-    #[serde(default)]
+struct Reply {
     content: Option<String>,
     thinking: Option<String>,
-    #[serde(default)]
     tool_calls: Option<Vec<Call>>,
 }
 
@@ -185,34 +187,28 @@ impl Ollama {
             }
             Err(given_up) => return Err(self.refusal(&request.model, given_up)),
         };
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|error| self.service.misshapen(PATH, error))?;
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|error| self.service.misshapen(PATH, error))?;
         self.read(request, answer, notes).map(Some)
     }
 
     fn read(&self, request: &ChatRequest, answer: Answer, mut notes: Vec<String>) -> Result<Turn> {
         let calls = answer.message.tool_calls.unwrap_or_default().into_iter();
         let calls: Vec<ToolCall> = calls.map(Call::into_tool_call).collect();
-        let (mut text, leaked) = separate(answer.message.content.as_deref().unwrap_or_default());
-        let thinking = answer.message.thinking.filter(|thinking| !thinking.trim().is_empty());
-        let mut reasoning = thinking.or(leaked);
         if answer.done_reason.as_deref() == Some("length") {
-            notes.push("the answer was cut at its longest: raise --max-tokens".to_owned());
+            note_cut(&mut notes);
         }
-        if text.is_empty() && calls.is_empty() {
-            let Some(thoughts) = reasoning.take() else {
-                return Err(self.service.misshapen(PATH, "no text in it"));
-            };
-            notes.push("the answer was empty: taken from the model's reasoning".to_owned());
-            text = separate(&thoughts).0;
-            if text.is_empty() {
-                text.clone_from(&thoughts);
-            }
-            reasoning = Some(thoughts);
-        }
+        let (content, thoughts) =
+            (answer.message.content.unwrap_or_default(), answer.message.thinking);
+        let said = if calls.is_empty() {
+            let said = settle(&content, thoughts, &mut notes);
+            said.ok_or_else(|| self.service.misshapen(PATH, "no text in it"))?
+        } else {
+            Said { text: content, reasoning: thoughts }
+        };
         let answer = ChatAnswer {
-            text,
-            reasoning,
+            text: said.text,
+            reasoning: said.reasoning,
             model: answer.model.unwrap_or_else(|| request.model.clone()),
             usage: Usage {
                 prompt_tokens: answer.prompt_eval_count.unwrap_or(0),
@@ -306,9 +302,9 @@ fn messages(request: &ChatRequest, rounds: &[ToolRound]) -> Vec<Value> {
             said["thinking"] = json!(reasoning);
         }
         messages.push(said);
-        messages.extend(round.calls.iter().zip(&round.results).map(|(call, result)| {
-            json!({"role": "tool", "tool_name": call.name, "content": result})
-        }));
+        messages.extend(round.calls.iter().zip(&round.results).map(
+            |(call, result)| json!({"role": "tool", "tool_name": call.name, "content": result}),
+        ));
     }
     messages
 }

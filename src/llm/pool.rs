@@ -22,7 +22,8 @@ pub fn ask_all(
 ) -> Vec<Result<ChatAnswer>> {
     let lanes = lanes(requests);
     let next = AtomicUsize::new(0);
-    let slots: Vec<OnceLock<Result<ChatAnswer>>> = requests.iter().map(|_| OnceLock::new()).collect();
+    let slots: Vec<OnceLock<Result<ChatAnswer>>> =
+        requests.iter().map(|_| OnceLock::new()).collect();
     let work = || {
         while let Some(lane) = lanes.get(next.fetch_add(1, Ordering::Relaxed)) {
             for &at in lane {
@@ -85,7 +86,11 @@ mod tests {
                 asked.iter().filter(|other| *other == question).count()
             };
             // The first questions take longest, so that the order of answers is not that of questions.
-            std::thread::sleep(Duration::from_millis(if question < &"q05".to_owned() { 12 } else { 3 }));
+            std::thread::sleep(Duration::from_millis(if question < &"q05".to_owned() {
+                12
+            } else {
+                3
+            }));
             self.now.fetch_sub(1, Ordering::SeqCst);
             if question == "q07" {
                 return Err(Error::input("q07", "luck", "none", "try again"));
@@ -130,7 +135,8 @@ mod tests {
                 Err(_) => assert_eq!(at, 7),
             }
         }
-        let texts: Vec<_> = answers[20..].iter().map(|a| a.as_ref().unwrap().text.as_str()).collect();
+        let texts: Vec<_> =
+            answers[20..].iter().map(|a| a.as_ref().unwrap().text.as_str()).collect();
         assert_eq!(texts, ["q03 2", "q12 2", "q03 3"]);
         assert!(ask_all(&model, &[], 4, &progress).is_empty());
     }

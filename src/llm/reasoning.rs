@@ -6,8 +6,40 @@
 const CHANNEL: &str = "<|channel|>";
 const MESSAGE: &str = "<|message|>";
 
+/// What a model said, its thoughts apart.
+pub(super) struct Said {
+    /// The answer.
+    pub(super) text: String,
+    /// The thoughts, from the field of their own or leaked into the answer.
+    pub(super) reasoning: Option<String>,
+}
+
+/// Settle what the answer is. Where there is none but there are thoughts, it is in these (gpt-oss), and
+/// `notes` says so; `None` where there is nothing at all.
+pub(super) fn settle(
+    content: &str,
+    thoughts: Option<String>,
+    notes: &mut Vec<String>,
+) -> Option<Said> {
+    let (text, leaked) = separate(content);
+    let reasoning = thoughts.filter(|thoughts| !thoughts.trim().is_empty()).or(leaked);
+    if !text.is_empty() {
+        return Some(Said { text, reasoning });
+    }
+    let thoughts = reasoning?;
+    notes.push("the answer was empty: taken from the model's reasoning".to_owned());
+    let (text, _) = separate(&thoughts);
+    let text = if text.is_empty() { thoughts.trim().to_owned() } else { text };
+    Some(Said { text, reasoning: Some(thoughts) })
+}
+
+/// Note that an answer is not whole.
+pub(super) fn note_cut(notes: &mut Vec<String>) {
+    notes.push("the answer was cut at its longest: allow more with --max-tokens".to_owned());
+}
+
 /// Split a text into the answer and the reasoning in it.
-pub(super) fn separate(text: &str) -> (String, Option<String>) {
+fn separate(text: &str) -> (String, Option<String>) {
     let (answer, thoughts) = if text.contains(CHANNEL) {
         channels(text)
     } else if let Some(split) = unmarked_channels(text) {
@@ -39,7 +71,8 @@ fn channels(text: &str) -> (String, String) {
 
 /// The same with its markers dropped by a tokenizer: `analysis…assistantfinal…`.
 fn unmarked_channels(text: &str) -> Option<(String, String)> {
-    let (thoughts, answer) = text.trim_start().strip_prefix("analysis")?.rsplit_once("assistantfinal")?;
+    let (thoughts, answer) =
+        text.trim_start().strip_prefix("analysis")?.rsplit_once("assistantfinal")?;
     Some((answer.to_owned(), thoughts.to_owned()))
 }
 

@@ -25,9 +25,8 @@ pub(super) fn names_this_machine(url: &Url) -> bool {
 /// [`Error::Input`] for what is no http(s) URL, holds a user or password, or would carry a key in
 /// the clear to another machine.
 pub(crate) fn base_address(place: &str, base_url: &str, with_key: bool) -> Result<Url> {
-    let bad = |found: String| {
-        Error::input(place, "a URL such as https://host/v1", found, "correct it")
-    };
+    let bad =
+        |found: String| Error::input(place, "a URL such as https://host/v1", found, "correct it");
     let mut url = Url::parse(base_url).map_err(|error| bad(format!("{base_url:?} ({error})")))?;
     match url.scheme() {
         "https" => {}

@@ -25,7 +25,8 @@ pub(crate) struct Failure {
 }
 
 /// The failure after which nobody asked again, and how often it was tried.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", failure.reason)]
 pub(crate) struct GivenUp {
     pub(crate) failure: Failure,
     pub(crate) attempts: u32,
@@ -66,9 +67,13 @@ impl Failure {
         Self { status: Some(status), reason, again }
     }
 
-    /// Whether the server refused the question for good and its words speak of one of `subjects`.
+    /// Whether the server refused the question, and not for its load, in words that hold one of
+    /// `subjects` (lower case).
     pub(crate) fn is_about(&self, subjects: &[&str]) -> bool {
-        let refused = self.again.is_none() && self.status.is_some();
+        // Small servers answer 500 to a part that they do not know.
+        let refused = self.status.is_some_and(|status| {
+            self.again.is_none() || status == StatusCode::INTERNAL_SERVER_ERROR
+        });
         let words = self.reason.to_lowercase();
         refused && subjects.iter().any(|subject| words.contains(subject))
     }

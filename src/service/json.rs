@@ -69,6 +69,17 @@ impl JsonService {
         self.send(&|| self.client.post(self.url(path)).json(question))
     }
 
+    /// Send what is JSON already, as [`JsonService::post`].
+    pub(crate) fn post_bytes(
+        &self,
+        path: &str,
+        question: &[u8],
+    ) -> std::result::Result<Vec<u8>, GivenUp> {
+        let json = reqwest::header::HeaderValue::from_static("application/json");
+        let post = || self.client.post(self.url(path)).body(question.to_vec());
+        self.send(&|| post().header(reqwest::header::CONTENT_TYPE, &json))
+    }
+
     /// Get `path` with a query.
     pub(crate) fn get(
         &self,
@@ -81,15 +92,17 @@ impl JsonService {
     /// Tell a failure at `path` as an error, the key struck from it.
     pub(crate) fn error(&self, path: &str, given_up: GivenUp) -> Error {
         let GivenUp { failure, attempts } = given_up;
-        let reason = match &self.key {
-            Some(key) => key.strike_from(&failure.reason),
-            None => failure.reason,
-        };
+        let reason = self.without_key(&failure.reason);
         Error::Network {
             url: format!("{}{path}", self.address()),
             reason: format!("{reason} (attempt {attempts} of {})", self.patience.attempts),
             remedy: self.remedy.to_owned(),
         }
+    }
+
+    /// Strike the key from a text that others wrote.
+    pub(crate) fn without_key(&self, text: &str) -> String {
+        self.key.as_ref().map_or_else(|| text.to_owned(), |key| key.strike_from(text))
     }
 
     /// Tell that an answer has another form than it should.
@@ -104,10 +117,7 @@ impl JsonService {
         url
     }
 
-    fn send(
-        &self,
-        request: &dyn Fn() -> RequestBuilder,
-    ) -> std::result::Result<Vec<u8>, GivenUp> {
+    fn send(&self, request: &dyn Fn() -> RequestBuilder) -> std::result::Result<Vec<u8>, GivenUp> {
         persist(&self.patience, || {
             let mut request = request();
             if let Some(key) = &self.key {

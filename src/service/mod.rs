@@ -11,8 +11,7 @@ pub use address::is_this_machine;
 pub use key::ApiKey;
 pub use patience::Patience;
 
-pub(crate) use address::base_address;
-pub(crate) use failure::{Failure, GivenUp, persist};
+pub(crate) use failure::{Failure, GivenUp};
 pub(crate) use json::JsonService;
 
 /// Characters of a token of English text, by OpenAI's rule of thumb.

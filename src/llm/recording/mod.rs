@@ -104,7 +104,13 @@ impl Recording {
         Some(state.entries[at].answer.clone())
     }
 
-    fn write(&self, key: String, identity: String, request: &ChatRequest, answer: &ChatAnswer) -> Result<()> {
+    fn write(
+        &self,
+        key: String,
+        identity: String,
+        request: &ChatRequest,
+        answer: &ChatAnswer,
+    ) -> Result<()> {
         let entry = Entry { identity, request: request.clone(), answer: answer.clone() };
         let mut state = self.lock();
         if let Some(file) = &mut state.file {
@@ -132,7 +138,12 @@ impl Recording {
                 what_differs(&state.entries, identity, request),
             ),
         };
-        Error::input(&self.name, expected, found, "use the options of the recorded run, or record anew")
+        Error::input(
+            &self.name,
+            expected,
+            found,
+            "use the options of the recorded run, or record anew",
+        )
     }
 }
 
@@ -172,7 +183,12 @@ impl<M: ChatModel> ChatModel for Recorded<'_, M> {
     /// Refuse: turns with tools are not recorded. Search belongs inside a recording, which then keeps
     /// what came of all its turns.
     fn turn(&self, _: &ChatRequest, _: &[Tool], _: &[ToolRound]) -> Result<Option<Turn>> {
-        Err(Error::input(&self.recording.name, "whole questions", "a turn with tools", "search inside"))
+        Err(Error::input(
+            &self.recording.name,
+            "whole questions",
+            "a turn with tools",
+            "search inside",
+        ))
     }
 }
 

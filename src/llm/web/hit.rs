@@ -27,7 +27,7 @@ pub struct Hit {
 
 impl Hit {
     /// Take what a search gave; `None` where the address is no web address.
-    pub(super) fn new(title: &str, url: &str, text: &str) -> Option<Self> {
+    pub(in crate::llm) fn new(title: &str, url: &str, text: &str) -> Option<Self> {
         let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let plain = url.username().is_empty() && url.password().is_none();
         let url = url.to_string();

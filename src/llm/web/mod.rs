@@ -68,7 +68,8 @@ impl<'a, M: ChatModel> Searching<'a, M> {
     fn ask_with_results(&self, request: &ChatRequest) -> Result<ChatAnswer> {
         let mut found = Found::default();
         let lists = queries::gene_lists(request);
-        let engines = usize::from(self.engines.web.is_some()) + usize::from(self.engines.ncbi.is_some());
+        let engines =
+            usize::from(self.engines.web.is_some()) + usize::from(self.engines.ncbi.is_some());
         let most = (HITS_IN_ALL / (engines * lists.len()).max(1)).clamp(1, HITS);
         let mut blocks = Vec::new();
         for genes in &lists {

@@ -51,8 +51,8 @@ impl SearxngSearch {
         let query = clean_query(query);
         let body = self.service.get(PATH, &[("q", &query), ("format", "json")]);
         let body = body.map_err(|given_up| self.service.error(PATH, given_up))?;
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|error| self.service.misshapen(PATH, error))?;
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|error| self.service.misshapen(PATH, error))?;
         let hits = answer.results.into_iter().filter_map(|page| {
             let (title, text) = (page.title.unwrap_or_default(), page.content.unwrap_or_default());
             Hit::new(&title, &page.url, &text)
