@@ -9,7 +9,12 @@ pub struct ApiKey(String);
 impl ApiKey {
     /// Take the key from an environment variable; `None` where it is not set or empty.
     pub fn from_environment(variable: &str) -> Option<Self> {
-        let key = std::env::var(variable).ok()?.trim().to_owned();
+        Self::new(&std::env::var(variable).ok()?)
+    }
+
+    /// Keep a key that was read elsewhere; `None` where it is empty.
+    pub fn new(key: &str) -> Option<Self> {
+        let key = key.trim().to_owned();
         (!key.is_empty()).then_some(Self(key))
     }
 
