@@ -317,7 +317,7 @@ mod tests {
         assert!(error.to_string().contains("--max-cost"), "{error}");
         assert_eq!(purse.spent().usage, Usage { prompt_tokens: 30, completion_tokens: 180 });
         // A shorter answer still fits.
-        model.ask(&request(40, Some(70))).unwrap();
+        model.ask(&request(40, Some(60))).unwrap();
     }
 
     #[test]
