@@ -15,10 +15,12 @@ pub mod fetch;
 pub mod genes;
 pub mod infer;
 pub mod io;
+pub mod llm;
 pub mod prep;
 pub mod rank;
 pub mod report;
 pub mod score;
+pub mod service;
 pub mod train;
 mod whole_file;
 
