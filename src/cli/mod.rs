@@ -1,5 +1,6 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
+mod annotate;
 mod bench;
 mod config;
 mod convert;
@@ -8,6 +9,7 @@ mod embed;
 mod fetch;
 mod genes;
 mod infer;
+mod report;
 mod settings;
 mod train;
 
@@ -27,6 +29,8 @@ pub struct Cli {
 enum Verb {
     Train(train::TrainArgs),
     Infer(infer::InferArgs),
+    Report(report::ReportArgs),
+    Annotate(Box<annotate::AnnotateArgs>),
     Bench(Box<bench::BenchArgs>),
     Embed(embed::EmbedArgs),
     Genes(genes::GenesArgs),
@@ -42,6 +46,8 @@ impl Cli {
         match self.verb {
             Verb::Train(args) => args.run(),
             Verb::Infer(args) => args.run(),
+            Verb::Report(args) => args.run(),
+            Verb::Annotate(args) => args.run(),
             Verb::Bench(args) => args.run(),
             Verb::Embed(args) => args.run(),
             Verb::Genes(args) => args.run(),

@@ -16,7 +16,7 @@ const NEVER_ZERO: f64 = 1e-9;
 const VALUES_AT_ONCE: usize = 1 << 24;
 
 /// How a group is compared with all other cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum GroupTest {
     /// Wilcoxon's rank sum with correction for ties, in its normal approximation: scanpy's
     /// `method="wilcoxon", tie_correct=True`.
