@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cells::Dense;
 use crate::config::{Config, ModelConfig};
+use crate::device::Shape;
 use crate::embed::EmbeddingTable;
 use crate::rank::positional_encoding;
 use crate::{Error, Result};
@@ -93,6 +94,21 @@ impl Backbone {
                 LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?.hidden_size
             }
             Self::None { hidden_size } => *hidden_size,
+        })
+    }
+
+    /// Sizes of the LLaMA; `None` where there is none.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read.
+    pub fn shape(&self) -> Result<Option<Shape>> {
+        Ok(match self {
+            Self::Folder { path, .. } => Some(Shape::from(&LlamaConfig::load(path)?)),
+            Self::Random { config, .. } => {
+                let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
+                Some(Shape::from(&sizes))
+            }
+            Self::None { .. } => None,
         })
     }
 
@@ -216,7 +232,7 @@ impl Backbone {
                 let sizes = LlamaConfig::parse(&config.to_string(), Path::new("random backbone"))?;
                 let llama = Llama::random_with_kernels(&sizes, *seed, device, kernels);
                 // Random token embeddings mean nothing, so no instruction is put to them.
-                (Body::Llama(Box::new(llama.with_recompute(recompute))), Vec::new())
+                (Body::Llama(Box::new(llama.with_recompute(recompute.settled()))), Vec::new())
             }
             Self::Folder { path, .. } => {
                 let words = match config.model.instruction.as_str() {
@@ -224,7 +240,7 @@ impl Backbone {
                     instruction => Tokenizer::load(path)?.encode(instruction, false)?,
                 };
                 let llama = Llama::load_with_kernels(path, device, kernels, &|_, _| {})?;
-                (Body::Llama(Box::new(llama.with_recompute(recompute))), words)
+                (Body::Llama(Box::new(llama.with_recompute(recompute.settled()))), words)
             }
             Self::None { hidden_size } => {
                 (Body::MeanPool { hidden_size: *hidden_size }, Vec::new())

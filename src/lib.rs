@@ -1,6 +1,7 @@
 //! screader turns a matrix of cells × genes into cell types: it trains a small projection and head
 //! around a frozen LLaMA that reads each cell as a ranked sequence of gene descriptions.
 
+pub mod annotate;
 pub mod backbone;
 pub mod baselines;
 pub mod bench;
@@ -15,10 +16,12 @@ pub mod fetch;
 pub mod genes;
 pub mod infer;
 pub mod io;
+pub mod llm;
 pub mod prep;
 pub mod rank;
 pub mod report;
 pub mod score;
+pub mod service;
 pub mod train;
 mod whole_file;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use assert_cmd::Command;
 use http_server::{Reply, Request, Server};
 use indicatif::ProgressBar;
-use screader::embed::{EmbeddingTable, OpenAiCompatible, Patience, TextEmbedder};
+use screader::embed::{EmbeddingTable, OpenAiCompatible, TextEmbedder};
+use screader::service::Patience;
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-this-key-must-never-be-seen";

@@ -1,17 +1,24 @@
 //! `screader doctor`
 
-use std::path::PathBuf;
+mod plan;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use screader_models::llama::{LlamaConfig, Recompute};
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::device::{Device, DeviceMemory, Format, Plan, Survey};
+use crate::device::{Device, DeviceMemory, Format, Plan, Shape, Survey};
 use crate::embed::{find_minilm, minilm_folder};
 use crate::fetch::{Backbone, known_backbones};
+use crate::{Error, Result};
 
 /// Show devices, memory and which backbone fits.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  screader doctor
+  screader doctor --plan llama-2-13b
+  screader doctor --plan checkpoints/tinyllama-1.1b --tokens 1016")]
 pub(super) struct DoctorArgs {
     /// Tokens of a cell: its genes, the instruction and cls.
     #[arg(long, default_value_t = 2064, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
@@ -19,8 +26,11 @@ pub(super) struct DoctorArgs {
     /// Folder in which fetched backbones lie.
     #[arg(long, value_name = "DIR", default_value = "checkpoints")]
     checkpoints: PathBuf,
+    /// Show for one backbone, known by name or in a folder, what each way to keep it needs.
+    #[arg(long, value_name = "BACKBONE")]
+    plan: Option<String>,
     /// Print everything as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plan")]
     json: bool,
 }
 
@@ -34,6 +44,11 @@ impl DoctorArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
         let survey = Survey::take();
+        if let Some(name) = &self.plan {
+            let table = plan::table(&shape_of(name)?, self.tokens, &survey.devices());
+            print!("{name}, cells of {} tokens\n\n{table}", self.tokens);
+            return Ok(());
+        }
         let candidates: Vec<Candidate> = known_backbones()?
             .into_iter()
             .map(|backbone| {
@@ -64,8 +79,9 @@ impl DoctorArgs {
             "", "parameters", "f32", "bf16", "a cell"
         ));
         for Candidate { backbone, fetched } in candidates {
-            let plans = [Format::F32, Format::Bf16].map(|f| Plan::of(backbone, f, self.tokens));
-            let fits = devices.iter().map(|device| format!("{:>16}", self.fits(backbone, device)));
+            let shape = Shape::from(backbone);
+            let plans = [Format::F32, Format::Bf16].map(|f| Plan::of(&shape, f, self.tokens));
+            let fits = devices.iter().map(|device| format!("{:>16}", self.fits(&shape, device)));
             text.push_str(&format!(
                 "  {:<16}{:>11}{:>10}{:>10}{:>9}{}{}\n",
                 backbone.name,
@@ -78,19 +94,25 @@ impl DoctorArgs {
             ));
         }
         text.push_str(
-            "  f32, bf16: frozen weights with projection, head and optimiser; a cell: activations in \
-             bf16, twice that in f32.\n  Estimates, a tenth of the memory left free. Get one with \
-             `screader fetch backbone NAME`.\n",
+            "  f32, bf16: frozen weights with projection, head and optimiser; a cell: what it keeps in \
+             bf16. int8, int4: model.weights; *: with\n  model.recompute = \"layers\", which training takes by \
+             itself where it must. Estimates, a tenth of the memory left free.\n  More of one: `screader \
+             doctor --plan NAME`. Get one: `screader fetch backbone NAME`.\n",
         );
         text
     }
 
-    /// The most exact format that trains at least one cell at a time on a device.
-    fn fits(&self, backbone: &Backbone, device: &DeviceMemory) -> String {
-        let cells =
-            |format: &Format| Plan::of(backbone, *format, self.tokens).cells(device.bytes, true);
-        match formats(device.device).iter().find(|format| cells(format) > 0) {
-            Some(format) => format!("{}: {}", format.name(), cells(format)),
+    /// The most exact way to keep a backbone in which a device trains at least one cell at a time.
+    fn fits(&self, shape: &Shape, device: &DeviceMemory) -> String {
+        let on_card = device.device != Device::Cpu;
+        let fitting = ways(device.device).iter().find_map(|&(format, recompute)| {
+            let plan = Plan::of(shape, format, self.tokens);
+            let cells = plan.cells(device.bytes, recompute, on_card);
+            (cells > 0).then_some((format, recompute, cells))
+        });
+        match fitting {
+            Some((format, Recompute::Nothing, cells)) => format!("{}: {cells}", format.name()),
+            Some((format, Recompute::Layers, cells)) => format!("{}*: {cells}", format.name()),
             None => "no".into(),
         }
     }
@@ -130,12 +152,33 @@ impl DoctorArgs {
     }
 }
 
-/// The formats that a device runs, most exact first: the processor's backend computes in f32.
-fn formats(device: Device) -> &'static [Format] {
+/// The ways in which a device keeps a frozen backbone, most exact first: the processor computes in f32 and
+/// keeps every activation; a card in f32 is for checking alone.
+fn ways(device: Device) -> &'static [(Format, Recompute)] {
     match device {
-        Device::Cpu => &[Format::F32],
-        Device::Cuda(_) | Device::Wgpu(_) => &[Format::F32, Format::Bf16],
+        Device::Cpu => &[(Format::F32, Recompute::Nothing)],
+        Device::Cuda(_) | Device::Wgpu(_) => &[
+            (Format::Bf16, Recompute::Nothing),
+            (Format::Bf16, Recompute::Layers),
+            (Format::Int8, Recompute::Layers),
+            (Format::Int4, Recompute::Layers),
+        ],
     }
+}
+
+/// Sizes of a backbone known by name or in a folder.
+fn shape_of(name: &str) -> Result<Shape> {
+    let known = known_backbones()?;
+    if let Some(backbone) = known.iter().find(|backbone| backbone.name == name) {
+        return Ok(backbone.into());
+    }
+    let folder = Path::new(name);
+    if !folder.join("config.json").is_file() {
+        let names: Vec<&str> = known.iter().map(|backbone| backbone.name.as_str()).collect();
+        let expected = format!("a folder with config.json, or one of {}", names.join(", "));
+        return Err(Error::input("--plan", expected, name, "name one of these"));
+    }
+    Ok(Shape::from(&LlamaConfig::load(folder)?))
 }
 
 fn devices_text(survey: &Survey) -> String {
@@ -214,13 +257,12 @@ fn minilm_named() -> Option<PathBuf> {
 
 fn needs(backbone: &Backbone, tokens: u64) -> Value {
     let formats = Format::ALL.iter().map(|format| {
-        let plan = Plan::of(backbone, *format, tokens);
+        let plan = Plan::of(&backbone.into(), *format, tokens);
         let need = json!({
-            "runs_in_this_version": format.runs(),
             "weights_bytes": plan.weights,
             "trainables_bytes": plan.trainables,
             "cell_bytes": plan.cell_keeping_all,
-            "cell_bytes_if_only_layer_inputs_were_kept": plan.cell_keeping_inputs,
+            "cell_bytes_where_layers_are_recomputed": plan.cell_keeping_inputs,
         });
         (format.name().to_string(), need)
     });
@@ -229,9 +271,14 @@ fn needs(backbone: &Backbone, tokens: u64) -> Value {
 
 fn cells_at_once(backbone: &Backbone, devices: &[DeviceMemory], tokens: u64) -> Value {
     let of_device = |device: &DeviceMemory| {
-        let cells = formats(device.device).iter().map(|format| {
-            let cells = Plan::of(backbone, *format, tokens).cells(device.bytes, true);
-            (format.name().to_string(), json!(cells))
+        let on_card = device.device != Device::Cpu;
+        let cells = ways(device.device).iter().map(|&(format, recompute)| {
+            let plan = Plan::of(&backbone.into(), format, tokens);
+            let name = match recompute {
+                Recompute::Nothing => format.name().to_owned(),
+                Recompute::Layers => format!("{}, layers recomputed", format.name()),
+            };
+            (name, json!(plan.cells(device.bytes, recompute, on_card)))
         });
         (device.device.to_string(), Value::Object(cells.collect()))
     };

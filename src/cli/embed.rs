@@ -6,10 +6,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::embed::{
-    ApiKey, EmbeddingTable, MINILM_MODEL, MiniLm, MissingText, OPENAI_BASE_URL, OPENAI_MODEL,
-    OpenAiCompatible, Patience, Price, TableBuilder, TextEmbedder, estimate_tokens, find_minilm,
+    EmbeddingTable, MINILM_MODEL, MiniLm, MissingText, OPENAI_BASE_URL, OPENAI_MODEL,
+    OpenAiCompatible, Price, TableBuilder, TextEmbedder, find_minilm,
 };
 use crate::genes::DescriptionTable;
+use crate::service::{ApiKey, Patience, estimate_tokens};
 use crate::{Error, Result};
 
 /// Embed gene descriptions as vectors.

@@ -1,5 +1,6 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
+mod annotate;
 mod bench;
 mod cluster;
 mod config;
@@ -9,6 +10,7 @@ mod embed;
 mod fetch;
 mod genes;
 mod infer;
+mod report;
 mod settings;
 mod train;
 
@@ -28,6 +30,8 @@ pub struct Cli {
 enum Verb {
     Train(train::TrainArgs),
     Infer(infer::InferArgs),
+    Report(report::ReportArgs),
+    Annotate(Box<annotate::AnnotateArgs>),
     Bench(Box<bench::BenchArgs>),
     Cluster(Box<cluster::ClusterArgs>),
     Embed(embed::EmbedArgs),
@@ -44,6 +48,8 @@ impl Cli {
         match self.verb {
             Verb::Train(args) => args.run(),
             Verb::Infer(args) => args.run(),
+            Verb::Report(args) => args.run(),
+            Verb::Annotate(args) => args.run(),
             Verb::Bench(args) => args.run(),
             Verb::Cluster(args) => args.run(),
             Verb::Embed(args) => args.run(),

@@ -24,6 +24,7 @@ use crate::train::evaluate::evaluate;
 use crate::train::fit::Run;
 use crate::train::labelled::Labelled;
 use crate::train::result::{self, Comparison};
+use crate::train::room::make_room;
 use crate::train::schedule::{total_steps, warmup_steps};
 use crate::train::settle::settle;
 use crate::train::task::Task;
@@ -220,7 +221,10 @@ impl Plan {
     }
 
     /// Train, calibrate, compare with the baselines and annotate the input.
-    fn train<A: AutodiffBackend>(self, mut task: Task, device: &A::Device) -> Result<()> {
+    fn train<A: AutodiffBackend>(mut self, mut task: Task, device: &A::Device) -> Result<()> {
+        let (config, backbone) = (&mut self.config, &self.backbone);
+        let side_by_side =
+            make_room::<A::InnerBackend>(config, &task, backbone, self.device, device)?;
         let annotator =
             self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
         let sizes = self.config.model.trainable(&annotator, task.classes.len());
@@ -238,6 +242,7 @@ impl Plan {
             card: self.card(&task, sizes),
             folder: &self.folder,
             quiet: false,
+            side_by_side,
         };
         let mut best = run.fit(trainable, device, self.resume.clone())?;
         let trainable = best.trainable::<A::InnerBackend>(device)?;

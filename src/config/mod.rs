@@ -86,7 +86,39 @@ pub struct ModelConfig {
     pub weights: Weights,
     /// How much of the forward pass is done again for the gradient.
     #[serde(default)]
-    pub recompute: Recompute,
+    pub recompute: RecomputeChoice,
+}
+
+/// What the gradient does again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecomputeChoice {
+    /// As little as memory allows; nothing where nobody has settled it.
+    #[default]
+    Auto,
+    /// Nothing.
+    Nothing,
+    /// Every layer but the last.
+    Layers,
+}
+
+impl RecomputeChoice {
+    /// What is done.
+    pub fn settled(self) -> Recompute {
+        match self {
+            Self::Auto | Self::Nothing => Recompute::Nothing,
+            Self::Layers => Recompute::Layers,
+        }
+    }
+}
+
+impl From<Recompute> for RecomputeChoice {
+    fn from(recompute: Recompute) -> Self {
+        match recompute {
+            Recompute::Nothing => Self::Nothing,
+            Recompute::Layers => Self::Layers,
+        }
+    }
 }
 
 /// `[train]`
@@ -101,7 +133,7 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Cells of one optimiser step.
     pub batch_size: usize,
-    /// Cells that go through the backbone at once.
+    /// Cells that go through the network at once; 0 takes as many as memory holds.
     pub micro_batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -258,7 +290,6 @@ impl Config {
         let rules = [
             (train.steps + train.epochs > 0, "train.steps", "steps or epochs above 0"),
             (train.batch_size > 0, "train.batch_size", "at least 1"),
-            (train.micro_batch_size > 0, "train.micro_batch_size", "at least 1"),
             (train.learning_rate > 0.0, "train.learning_rate", "above 0"),
             (train.warmup >= 0.0, "train.warmup", "0 or more"),
             (share(train.gene_dropout), "train.gene_dropout", "from 0 to below 1"),

@@ -1,5 +1,7 @@
 //! How much memory a frozen backbone and its trainable parts need, from its published shape.
 
+use screader_models::llama::{LlamaConfig, Precision, Recompute, Weights};
+
 use crate::fetch::Backbone;
 
 /// How a weight is stored.
@@ -29,23 +31,102 @@ impl Format {
         }
     }
 
-    /// Whether this version runs backbones in the format; the others are sizes for planning.
-    pub fn runs(self) -> bool {
-        matches!(self, Self::F32 | Self::Bf16)
+    /// The format of weights that are multiplied in `precision` and kept as `weights` says.
+    pub fn of(precision: Precision, weights: Weights) -> Self {
+        match (weights, precision) {
+            (Weights::Int8, _) => Self::Int8,
+            (Weights::Int4, _) => Self::Int4,
+            (Weights::Wide, Precision::Bf16 | Precision::F16) => Self::Bf16,
+            (Weights::Wide, Precision::F32 | Precision::Auto) => Self::F32,
+        }
     }
 
-    fn bits(self) -> u64 {
+    /// Bits of two weights, the scales of rounded ones included.
+    fn bits_of_two(self) -> u64 {
         match self {
-            Self::F32 => 32,
-            Self::Bf16 => 16,
-            Self::Int8 => 8,
-            Self::Int4 => 4,
+            Self::F32 => 64,
+            Self::Bf16 => 32,
+            Self::Int8 => 17,
+            Self::Int4 => 9,
         }
     }
 
     /// Bytes of one activation: quantised weights are multiplied in bf16.
     fn activation_bytes(self) -> u64 {
         if self == Self::F32 { 4 } else { 2 }
+    }
+}
+
+/// Sizes of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Width of a hidden state.
+    pub hidden: u64,
+    /// Width of the feed-forward layer.
+    pub intermediate: u64,
+    /// Number of layers.
+    pub layers: u64,
+    /// Width of all heads' queries together.
+    pub query: u64,
+    /// Width of all heads' keys together, which is that of their values.
+    pub key_value: u64,
+}
+
+impl From<&Backbone> for Shape {
+    fn from(known: &Backbone) -> Self {
+        Self {
+            hidden: known.hidden_size,
+            intermediate: known.intermediate_size,
+            layers: known.layers,
+            query: known.heads * known.head_dim,
+            key_value: known.kv_heads * known.head_dim,
+        }
+    }
+}
+
+impl From<&LlamaConfig> for Shape {
+    fn from(config: &LlamaConfig) -> Self {
+        Self {
+            hidden: config.hidden_size as u64,
+            intermediate: config.intermediate_size as u64,
+            layers: config.num_hidden_layers as u64,
+            query: (config.num_attention_heads * config.head_dim) as u64,
+            key_value: (config.num_key_value_heads * config.head_dim) as u64,
+        }
+    }
+}
+
+impl Shape {
+    /// Weights of the layers and the last norm, which are what lies on the device: the token table is mapped
+    /// from its file, and the output layer is not read.
+    fn weights(&self) -> u64 {
+        let Self { hidden: h, intermediate: i, layers, query, key_value } = *self;
+        layers * (2 * h * (query + key_value) + 3 * h * i + 2 * h) + h
+    }
+
+    /// Bytes that a layer keeps of a token: its input and the stream between attention and MLP, which stay in
+    /// f32; queries, keys, values, what attention mixed, gate and up projections, in `bytes` each. Attention
+    /// never holds all scores of a cell at once.
+    fn layer(&self, bytes: u64) -> u64 {
+        let Self { hidden, intermediate, query, key_value, .. } = *self;
+        8 * hidden + bytes * (2 * query + 2 * key_value + 2 * intermediate)
+    }
+}
+
+impl Shape {
+    /// Arithmetic of one cell's training step, in operations: each weight multiplies each token once forward
+    /// and once back, and once more where layers are recomputed; of the half of the attention map under the
+    /// diagonal two products forward and five back, which compute it again.
+    pub fn operations(&self, tokens: u64, recompute: Recompute) -> f64 {
+        let [hidden, tokens, query, layers] =
+            [self.hidden, tokens, self.query, self.layers].map(|size| size as f64);
+        let weights = 2.0 * hidden * (query + self.key_value as f64)
+            + 3.0 * hidden * self.intermediate as f64;
+        let (passes, products) = match recompute {
+            Recompute::Nothing => (2.0, 7.0),
+            Recompute::Layers => (3.0, 9.0),
+        };
+        layers * (passes * 2.0 * weights * tokens + products * tokens * tokens * query)
     }
 }
 
@@ -68,36 +149,37 @@ const CLASSES: u64 = 61;
 const EMBEDDING: u64 = 1536;
 
 impl Plan {
-    /// Estimate the memory of training on a backbone with cells of `tokens` tokens (genes,
-    /// instruction and cls).
-    ///
-    /// Of the weights, the decoder layers and the last norm are on the device; the token table is
-    /// mapped from the file and the output layer is not read. A layer keeps, for each token, its
-    /// input, queries, keys, values, attention output, the stream between attention and MLP, and the
-    /// gate and up projections: `2 h + 2 q + 2 kv + 2 i` numbers. With only inputs kept that is `h` a
-    /// layer, and one layer in full at a time. Attention is counted as never holding all scores of a
-    /// cell at once.
-    pub fn of(backbone: &Backbone, format: Format, tokens: u64) -> Self {
-        let Backbone { hidden_size: h, intermediate_size: i, layers, head_dim, .. } = *backbone;
-        let (query, key_value) = (backbone.heads * head_dim, backbone.kv_heads * head_dim);
-        let bytes = format.activation_bytes();
-        let layer = tokens * bytes * (2 * h + 2 * query + 2 * key_value + 2 * i);
-        let tables = backbone.vocabulary * h * if backbone.tied { 1 } else { 2 };
+    /// Estimate the memory of training on a backbone with cells of `tokens` tokens (genes, instruction and
+    /// cls).
+    pub fn of(shape: &Shape, format: Format, tokens: u64) -> Self {
+        let h = shape.hidden;
+        let layer = tokens * shape.layer(format.activation_bytes());
         let projection = EMBEDDING * h + 4 * h * h + 5 * h;
         let head = 4 * (h * h + h) + h * CLASSES + CLASSES;
         Self {
-            weights: (backbone.parameters - tables) * format.bits() / 8,
+            weights: shape.weights() * format.bits_of_two() / 16,
             trainables: 16 * (projection + head),
-            cell_keeping_all: layers * layer,
-            cell_keeping_inputs: layers * tokens * bytes * h + layer,
+            cell_keeping_all: shape.layers * layer,
+            cell_keeping_inputs: shape.layers * tokens * 4 * h + layer,
         }
     }
 
-    /// Count the cells that fit at once into `memory` bytes, keeping all activations if `all`. A
-    /// tenth of the memory is left to the driver, the allocator's gaps and everything else.
-    pub fn cells(&self, memory: u64, all: bool) -> u64 {
+    /// Bytes that `cells` cells at once need besides the weights and what trains. A graphics card's allocator
+    /// reserves more than is kept: on an H200, with 7 and 13 billion weights, 1.4 to 1.8 times where all
+    /// is kept, up to 3.2 times where inputs are, the buffers of the layer in work included.
+    pub fn activations(&self, cells: u64, recompute: Recompute, on_card: bool) -> u64 {
+        let (cell, tenths) = match recompute {
+            Recompute::Nothing => (self.cell_keeping_all, 18),
+            Recompute::Layers => (self.cell_keeping_inputs, 32),
+        };
+        cells * cell * if on_card { tenths } else { 10 } / 10
+    }
+
+    /// Count the cells that fit at once into `memory` bytes. A tenth of the memory is left to the driver and
+    /// everything else.
+    pub fn cells(&self, memory: u64, recompute: Recompute, on_card: bool) -> u64 {
         let usable = memory / 10 * 9;
-        let cell = if all { self.cell_keeping_all } else { self.cell_keeping_inputs };
+        let cell = self.activations(1, recompute, on_card);
         usable.saturating_sub(self.weights + self.trainables) / cell.max(1)
     }
 }
@@ -109,7 +191,8 @@ mod tests {
 
     fn plan(name: &str, format: Format, tokens: u64) -> Plan {
         let known = known_backbones().unwrap();
-        Plan::of(known.iter().find(|known| known.name == name).unwrap(), format, tokens)
+        let known = known.iter().find(|known| known.name == name).unwrap();
+        Plan::of(&known.into(), format, tokens)
     }
 
     #[test]
@@ -118,7 +201,7 @@ mod tests {
         // 2,048, which is the output layer too.
         assert_eq!(plan("llama-2-7b", Format::F32, 1).weights, 4 * 6_476_271_616);
         assert_eq!(plan("llama-3.2-1b", Format::Bf16, 1).weights, 2 * 973_146_112);
-        assert_eq!(plan("llama-2-7b", Format::Int4, 1).weights, 6_476_271_616 / 2);
+        assert_eq!(plan("llama-2-7b", Format::Int4, 1).weights, 6_476_271_616 * 9 / 16);
     }
 
     #[test]
@@ -128,24 +211,45 @@ mod tests {
         assert_eq!(plan("llama-2-7b", Format::F32, 1).trainables, 16 * 140_795_965);
     }
 
+    /// Peaks that `scripts/gpu-suite` measured on an H200, in MiB: `benches/results`.
     #[test]
-    fn activations_of_the_papers_setting() {
-        // 2,048 genes, an instruction and cls on llama-2-13b in bf16: 9.64 GB a cell with everything
-        // kept, 0.85 GB of layer inputs besides the one layer in work.
-        let plan = plan("llama-2-13b", Format::Bf16, 2064);
-        assert_eq!(plan.cell_keeping_all, 9_637_724_160);
-        assert_eq!(plan.cell_keeping_inputs - plan.cell_keeping_all / 40, 845_414_400);
+    fn no_more_is_needed_than_is_promised() {
+        use Recompute::{Layers, Nothing};
+        let measured = [
+            ("llama-2-13b", Format::Bf16, 1, Nothing, 37_813),
+            ("llama-2-13b", Format::Bf16, 2, Nothing, 56_823),
+            ("llama-2-13b", Format::Bf16, 4, Nothing, 92_663),
+            ("llama-2-13b", Format::Bf16, 1, Layers, 31_093),
+            ("llama-2-13b", Format::Bf16, 2, Layers, 33_623),
+            ("llama-2-13b", Format::Bf16, 4, Layers, 47_031),
+            ("llama-2-13b", Format::Int8, 2, Layers, 22_487),
+            ("llama-2-13b", Format::Int4, 2, Layers, 17_303),
+            ("llama-2-7b", Format::Bf16, 1, Nothing, 22_645),
+            ("llama-2-7b", Format::Bf16, 4, Nothing, 49_781),
+        ];
+        for (name, format, cells, recompute, mebibytes) in measured {
+            let plan = plan(name, format, 2064);
+            let promised = plan.weights + plan.activations(cells, recompute, true);
+            let ratio = promised as f64 / f64::from(mebibytes << 10) / 1024.0;
+            // What trains was not on the card, and the driver's own part was.
+            assert!(
+                (0.95..1.35).contains(&ratio),
+                "{name} {format:?} {cells} {recompute:?}: {ratio}"
+            );
+        }
     }
 
     #[test]
     fn what_fits_grows_with_memory_and_shrinks_with_exactness() {
-        let seven = |format| plan("llama-2-7b", format, 2064);
-        let gigabytes = |n: u64| n * 1_000_000_000;
-        assert_eq!(seven(Format::F32).cells(gigabytes(24), false), 0);
-        assert!(seven(Format::Bf16).cells(gigabytes(24), false) >= 1);
-        assert!(seven(Format::Bf16).cells(gigabytes(80), true) >= 1);
-        assert_eq!(seven(Format::Bf16).cells(0, false), 0);
-        let weights: Vec<u64> = Format::ALL.iter().map(|format| seven(*format).weights).collect();
+        let cells = |format, gigabytes: u64, recompute| {
+            plan("llama-2-7b", format, 2064).cells(gigabytes * 1_000_000_000, recompute, true)
+        };
+        assert_eq!(cells(Format::F32, 24, Recompute::Layers), 0);
+        assert!(cells(Format::Int4, 24, Recompute::Layers) >= 1);
+        assert!(cells(Format::Bf16, 80, Recompute::Nothing) >= 1);
+        assert_eq!(cells(Format::Bf16, 0, Recompute::Layers), 0);
+        let weights: Vec<u64> =
+            Format::ALL.iter().map(|format| plan("llama-2-7b", *format, 1).weights).collect();
         assert!(weights.windows(2).all(|pair| pair[0] > pair[1]), "{weights:?}");
     }
 }

@@ -12,7 +12,7 @@ use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 use crate::{Error, Result};
 
 pub(crate) use backend::on_device;
-pub use memory::{Format, Plan};
+pub use memory::{Format, Plan, Shape};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};
 
 /// A device that is there and that this build can use.

@@ -6,7 +6,6 @@ mod journal;
 mod metadata;
 mod minilm;
 mod openai;
-mod retry;
 mod table;
 
 use indicatif::ProgressBar;
@@ -16,8 +15,7 @@ use crate::{Error, Result};
 pub use build::{BuiltTable, TableBuilder};
 pub use metadata::{EmbeddingMetadata, MissingText};
 pub use minilm::{MINILM_MODEL, MiniLm, find_minilm, minilm_folder};
-pub use openai::{ApiKey, OPENAI_BASE_URL, OPENAI_MODEL, OpenAiCompatible, Price, estimate_tokens};
-pub use retry::Patience;
+pub use openai::{OPENAI_BASE_URL, OPENAI_MODEL, OpenAiCompatible, Price};
 pub use table::{EmbeddingTable, text_sha256};
 
 /// Something that turns texts into vectors.

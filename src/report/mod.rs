@@ -13,6 +13,7 @@
 
 mod axis;
 mod classes;
+pub mod clusters;
 mod confusion;
 mod csv;
 mod figures;

@@ -32,10 +32,15 @@ impl Palette {
         let common = summary.data.types.iter().map(|(name, _)| name);
         let settings = summary.settings.iter().flat_map(|setting| &setting.classes);
         let drawn = summary.embeddings.iter().flat_map(|embedding| &embedding.names);
+        Self::of_names(common.chain(settings).chain(drawn).map(String::as_str))
+    }
+
+    /// Give every name a colour, in their order.
+    pub(super) fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut places = HashMap::new();
-        for name in common.chain(settings).chain(drawn) {
+        for name in names {
             let next = places.len();
-            places.entry(name.clone()).or_insert(next);
+            places.entry(name.to_owned()).or_insert(next);
         }
         let colours = apart(places.len());
         Self { places, colours }

@@ -7,7 +7,7 @@ use super::svg::{Anchor, Ink, Look, Svg, Type, words};
 use crate::bench::summary::EmbeddingSummary;
 
 /// Side of a panel.
-const SIDE: f64 = 330.0;
+pub(super) const SIDE: f64 = 330.0;
 /// More dots than this are no clearer, only heavier.
 const MOST: usize = 20_000;
 /// Rounds in which the types' dots are laid down by turns, so that no type hides all others.
@@ -15,7 +15,11 @@ const ROUNDS: usize = 12;
 
 /// The part of an embedding's cells that is drawn, at even steps: indices of cells.
 pub(super) fn drawn(embedding: &EmbeddingSummary) -> Vec<usize> {
-    let cells = embedding.points.len().min(embedding.classes.len());
+    thinned(embedding.points.len().min(embedding.classes.len()))
+}
+
+/// As many of so many cells as are drawn, at even steps.
+pub(super) fn thinned(cells: usize) -> Vec<usize> {
     let most = cells.min(MOST);
     (0..most).map(|number| number * cells / most).collect()
 }
@@ -84,18 +88,23 @@ pub(super) fn names<'a>(embeddings: &'a [EmbeddingSummary], palette: &Palette) -
 }
 
 /// Draw the dots of an embedding in a frame; whether there were any.
-fn panel(svg: &mut Svg, corner: [f64; 2], embedding: &EmbeddingSummary, palette: &Palette) -> bool {
+pub(super) fn panel(
+    svg: &mut Svg,
+    corner: [f64; 2],
+    embedding: &EmbeddingSummary,
+    palette: &Palette,
+) -> bool {
     let cells: Vec<usize> = drawn(embedding)
         .into_iter()
         .filter(|&cell| embedding.points[cell].iter().all(|part| part.is_finite()))
         .filter(|&cell| embedding.classes[cell] < embedding.names.len())
         .collect();
-    let place = placement(corner, embedding, &cells);
+    let place = placement(corner, &embedding.points, &cells);
     let mut of_class = vec![Vec::new(); embedding.names.len()];
     for &cell in &cells {
         of_class[embedding.classes[cell]].push(place(embedding.points[cell]));
     }
-    let diameter = (100.0 / (cells.len().max(1) as f64).sqrt()).clamp(1.6, 6.0);
+    let diameter = diameter(cells.len());
     for round in 0..ROUNDS {
         for (class, points) in of_class.iter().enumerate() {
             let part: Vec<[f64; 2]> = points.iter().skip(round).step_by(ROUNDS).copied().collect();
@@ -115,22 +124,31 @@ fn panel(svg: &mut Svg, corner: [f64; 2], embedding: &EmbeddingSummary, palette:
             }
         }
     }
-    let [left, top] = corner;
-    let (right, bottom) = (left + SIDE, top + SIDE);
-    let frame = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]];
-    svg.path(&frame, Ink::Rule, 1.0, "");
+    frame(svg, corner);
     !cells.is_empty()
 }
 
+/// Diameter of the dots of so many cells.
+pub(super) fn diameter(cells: usize) -> f64 {
+    (100.0 / (cells.max(1) as f64).sqrt()).clamp(1.6, 6.0)
+}
+
+/// Draw the edge of a panel.
+pub(super) fn frame(svg: &mut Svg, [left, top]: [f64; 2]) {
+    let (right, bottom) = (left + SIDE, top + SIDE);
+    let corners = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]];
+    svg.path(&corners, Ink::Rule, 1.0, "");
+}
+
 /// Map coordinates into the frame, both axes alike: distances in the plane keep their proportions.
-fn placement(
+pub(super) fn placement(
     [left, top]: [f64; 2],
-    embedding: &EmbeddingSummary,
+    points: &[[f32; 2]],
     cells: &[usize],
 ) -> impl Fn([f32; 2]) -> [f64; 2] {
     let mut ends = [[f64::INFINITY, f64::NEG_INFINITY]; 2];
     for &cell in cells {
-        for (end, part) in ends.iter_mut().zip(embedding.points[cell]) {
+        for (end, part) in ends.iter_mut().zip(points[cell]) {
             *end = [end[0].min(f64::from(part)), end[1].max(f64::from(part))];
         }
     }

@@ -191,6 +191,18 @@ impl Svg {
         self.put(format_args!("{place}{}", Close("circle", tip)));
     }
 
+    /// Draw a disc without an edge.
+    pub(super) fn disc(&mut self, at: [f64; 2], radius: f64, ink: Ink, opacity: f64, tip: &str) {
+        let place = format!(
+            r#"<circle cx="{}" cy="{}" r="{}" fill="{}" fill-opacity="{opacity:.3}""#,
+            Px(at[0]),
+            Px(at[1]),
+            Px(radius),
+            ink.css(self.look)
+        );
+        self.put(format_args!("{place}{}", Close("circle", tip)));
+    }
+
     /// Draw many small discs of one colour as one element: a page of a hundred thousand stays light.
     pub(super) fn dots(&mut self, points: &[[f64; 2]], ink: Ink, diameter: f64, tip: &str) {
         let mut steps = String::new();

@@ -150,13 +150,33 @@ pub fn unknown_threshold(
 ///
 /// `logits` is `[cells, classes]`, at least one cell; `truth` is the class of each, below the number of classes.
 pub fn negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
-    let of_cell = |(row, &truth): (&[f32], &usize)| {
+    losses(logits, truth, temperature).map(|(_, loss)| loss).sum::<f64>() / truth.len() as f64
+}
+
+/// [`negative_log_likelihood`] where every class that has cells counts alike, however many they are, as in
+/// macro-F1.
+pub fn macro_negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
+    let mut of_class = vec![(0.0, 0usize); logits.n_cols];
+    for (class, loss) in losses(logits, truth, temperature) {
+        of_class[class].0 += loss;
+        of_class[class].1 += 1;
+    }
+    let means: Vec<f64> = of_class
+        .iter()
+        .filter(|class| class.1 > 0)
+        .map(|&(sum, cells)| sum / cells as f64)
+        .collect();
+    means.iter().sum::<f64>() / means.len() as f64
+}
+
+/// Class and `-ln softmax(logits / temperature)[class]` of every cell.
+fn losses(logits: &Dense, truth: &[usize], temperature: f64) -> impl Iterator<Item = (usize, f64)> {
+    rows(logits).zip(truth).map(move |(row, &class)| {
         let scaled = |logit: f32| f64::from(logit) / temperature;
         let largest = row.iter().map(|&logit| scaled(logit)).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|&logit| (scaled(logit) - largest).exp()).sum();
-        largest + sum.ln() - scaled(row[truth])
-    };
-    rows(logits).zip(truth).map(of_cell).sum::<f64>() / truth.len() as f64
+        (class, largest + sum.ln() - scaled(row[class]))
+    })
 }
 
 /// Golden section search for the minimum of a function with one valley.
@@ -228,5 +248,16 @@ mod tests {
         let sure = Dense { n_rows: 1, n_cols: 2, values: vec![2.0, 0.0] };
         let expected = (1.0 + (-1f64).exp()).ln();
         assert!((negative_log_likelihood(&sure, &[0], 2.0) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_rare_class_weighs_as_much_as_a_frequent_one() {
+        let values = [[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [1.0, 0.0]].concat();
+        let logits = Dense { n_rows: 4, n_cols: 2, values };
+        let surprise = |margin: f64| (1.0 + (-margin).exp()).ln();
+        let macro_loss = macro_negative_log_likelihood(&logits, &[0, 0, 0, 1], 1.0);
+        assert!((macro_loss - (surprise(2.0) + surprise(-1.0)) / 2.0).abs() < 1e-6);
+        let absent = macro_negative_log_likelihood(&logits, &[0; 4], 1.0);
+        assert!((absent - (3.0 * surprise(2.0) + surprise(1.0)) / 4.0).abs() < 1e-6);
     }
 }

@@ -9,8 +9,8 @@ mod novelty;
 mod silhouette;
 
 pub use calibration::{
-    UnknownThreshold, expected_calibration_error, fit_temperature, negative_log_likelihood,
-    softmax_confidence, unknown_threshold,
+    UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
+    negative_log_likelihood, softmax_confidence, unknown_threshold,
 };
 pub use confusion::{ClassScores, Confusion, Scores};
 pub use largest::first_largest;

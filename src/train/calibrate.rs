@@ -9,14 +9,15 @@ use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 use crate::score::{
-    UnknownThreshold, expected_calibration_error, fit_temperature, negative_log_likelihood,
+    UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
     softmax_confidence, unknown_threshold,
 };
 
 /// Bins of the reported calibration error, as in Guo et al. 2017.
 const BINS: usize = 15;
 
-/// Weights of the text beside the genes' own that are tried after 1, by the loss on the validation cells.
+/// Weights of the text beside the genes' own that are tried after 1, by the loss on the validation cells averaged
+/// over types: by the cells alone, those of rare types would have no say.
 const LESSER_TEXT_WEIGHTS: [f32; 4] = [0.5, 0.25, 0.1, 0.0];
 
 /// Weight of the text where no validation cell has tested what was learned of it: of a few cells a network
@@ -69,7 +70,8 @@ impl Calibration {
             let mut logits = network.clone();
             add_gene_weights(&mut logits.values, by_genes, cells, weight);
             let temperature = fit_temperature(&logits, &truth)?;
-            Ok((negative_log_likelihood(&logits, &truth, temperature), weight, temperature, logits))
+            let loss = macro_negative_log_likelihood(&logits, &truth, temperature);
+            Ok((loss, weight, temperature, logits))
         };
         let mut best = tried(1.0)?;
         for weight in LESSER_TEXT_WEIGHTS.into_iter().filter(|_| by_genes.is_some()) {

@@ -8,7 +8,6 @@ use burn::optim::GradientsAccumulator;
 use burn::tensor::backend::AutodiffBackend;
 use screader_models::adamw::{AdamWConfig, global_norm};
 use screader_models::annotator::{Annotator, MicroStep, for_reading};
-use screader_models::is_processor;
 use screader_models::trainable::{NamedParameter, Trainable, on_own_tape, read_parameters};
 
 use super::batches::{Batches, MicroBatch, Sight, micro_batches, pack_in_sight};
@@ -34,6 +33,8 @@ pub struct Run<'a, A: AutodiffBackend> {
     pub folder: &'a Path,
     /// Whether to say nothing on the terminal, where somebody else tells how far it is.
     pub quiet: bool,
+    /// Micro-batches that may run side by side: [`super::room::make_room`].
+    pub side_by_side: usize,
 }
 
 impl<A: AutodiffBackend> Run<'_, A> {
@@ -141,7 +142,8 @@ impl<A: AutodiffBackend> Run<'_, A> {
         // Summed in the order of the micro-batches, however many ran side by side.
         let mut gradients = GradientsAccumulator::new();
         let mut loss = 0.0;
-        for micro in side_by_side(trainable, &micro_batches, micro_step) {
+        let threads = self.side_by_side;
+        for micro in side_by_side(trainable, &micro_batches, threads, micro_step) {
             gradients.accumulate(trainable, micro.gradients);
             loss += micro.loss;
         }
@@ -189,20 +191,19 @@ impl<A: AutodiffBackend> Run<'_, A> {
     }
 }
 
-/// Take the micro-steps of one batch: on the processor side by side, since much of each runs on one core;
-/// on a GPU one after the other, since each fills its memory. The answers come in the order of `batches`.
+/// Take the micro-steps of one batch, at most `threads` side by side: on the processor several, since much of
+/// each runs on one core; on a GPU one after the other, since each fills its memory. The answers come in the
+/// order of `batches`.
 ///
 /// The threads are no workers of rayon's pool. A worker that waits for its share of a product takes up other
 /// work meanwhile; were that another micro-step, it would wait for autodiff's lock, which it holds itself.
 fn side_by_side<A: AutodiffBackend>(
     trainable: &Trainable<A>,
     batches: &[MicroBatch],
+    threads: usize,
     micro_step: impl Fn(&Trainable<A>, &MicroBatch) -> MicroStep + Sync,
 ) -> Vec<MicroStep> {
-    let threads = match is_processor::<A::InnerBackend>() {
-        true => rayon::current_num_threads().min(batches.len()),
-        false => 1,
-    };
+    let threads = threads.min(batches.len());
     if threads < 2 {
         return batches.iter().map(|batch| micro_step(trainable, batch)).collect();
     }

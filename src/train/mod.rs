@@ -8,6 +8,7 @@ pub mod fit;
 mod journal;
 pub mod labelled;
 pub mod result;
+pub mod room;
 pub mod schedule;
 pub mod settle;
 pub mod splits;

@@ -56,10 +56,13 @@ impl Reply {
     }
 }
 
+/// The requests so far.
+type Log = Arc<Mutex<Vec<Request>>>;
+
 /// A running server; dropping it ends it.
 pub struct Server {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Log,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,6 +70,22 @@ pub struct Server {
 impl Server {
     /// Serve `answer`, one request at a time; it gets the request and its number from 0.
     pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + 'static) -> Self {
+        Self::serve(move |stream, number, log| serve_one(&stream, number, log, &answer))
+    }
+
+    /// Serve `answer` with a thread for each request.
+    #[allow(dead_code, reason = "only some of the tests that share this server ask at once")]
+    pub fn start_concurrent(
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        Self::serve(move |stream, number, log| {
+            let (answer, log) = (answer.clone(), log.clone());
+            std::thread::spawn(move || serve_one(&stream, number, &log, &*answer));
+        })
+    }
+
+    fn serve(handle: impl Fn(TcpStream, usize, &Log) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -78,10 +97,7 @@ impl Server {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                if let Some(request) = read_request(&stream) {
-                    log.lock().unwrap().push(request.clone());
-                    write_reply(&stream, &answer(&request, number));
-                }
+                handle(stream, number, &log);
             }
         });
         Self { address, requests, stop, thread: Some(thread) }
@@ -106,6 +122,18 @@ impl Drop for Server {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+fn serve_one(
+    stream: &TcpStream,
+    number: usize,
+    log: &Log,
+    answer: &dyn Fn(&Request, usize) -> Reply,
+) {
+    if let Some(request) = read_request(stream) {
+        log.lock().unwrap().push(request.clone());
+        write_reply(stream, &answer(&request, number));
     }
 }
 

@@ -17,12 +17,13 @@ use crate::bench::summary::Role;
 use crate::bench::trial::Trial;
 use crate::cells::Dense;
 use crate::config::Config;
-use crate::device::on_device;
+use crate::device::{Device, on_device};
 use crate::embed::EmbeddingTable;
 use crate::infer::read_block;
 use crate::rank::{Expression, GeneSpread, ReadableCells};
 use crate::train::checkpoint::{Card, Checkpoint, DataCard, Source};
 use crate::train::fit::Run;
+use crate::train::room::make_room;
 use crate::train::settle::settle;
 use crate::train::splits::Split;
 use crate::train::task::{Task, balanced};
@@ -113,7 +114,8 @@ impl Method for Screader {
         let table = shuffled.as_ref().unwrap_or(trial.table);
         let backbone = self.backbone(&context.material.backbone, trial.seed)?;
         let (task, asked) = task(trial, &config)?;
-        let fit = Fit { config: &config, task, asked, table, backbone: &backbone };
+        let device = context.device;
+        let fit = Fit { config, task, asked, table, backbone: &backbone, device };
         let outcome = on_device!(context.device, B, device => {
             fit.run::<burn::backend::Autodiff<B>>(context.folder, &device)
         })?;
@@ -200,18 +202,22 @@ fn task(trial: &Trial<'_>, config: &Config) -> Result<(Task, ReadableCells)> {
 
 /// One network to train and to ask.
 struct Fit<'a> {
-    config: &'a Config,
+    config: Config,
     task: Task,
     /// The test cells.
     asked: ReadableCells,
     table: &'a EmbeddingTable,
     backbone: &'a Backbone,
+    device: Device,
 }
 
 impl Fit<'_> {
     fn run<A: AutodiffBackend>(mut self, folder: &Path, device: &A::Device) -> Result<Outcome> {
         let began = Instant::now();
-        let config = self.config;
+        let (task, backbone) = (&self.task, self.backbone);
+        let side_by_side =
+            make_room::<A::InnerBackend>(&mut self.config, task, backbone, self.device, device)?;
+        let config = &self.config;
         let annotator = self.backbone.annotator::<A::InnerBackend>(self.table, config, device)?;
         let sizes = config.model.trainable(&annotator, self.task.classes.len());
         let card = self.card(sizes.clone());
@@ -219,17 +225,18 @@ impl Fit<'_> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let trainable = sizes.init(config.train.seed, annotator.token_scale()?, device);
         let task = &self.task;
-        let run = Run::<A> { config, task, annotator: &annotator, card, folder, quiet: true };
+        let (annotator, quiet) = (&annotator, true);
+        let run = Run::<A> { config, task, annotator, card, folder, quiet, side_by_side };
         let mut best = run.fit(trainable, device, resume)?;
         let trainable = best.trainable::<A::InnerBackend>(device)?;
-        settle(&mut best, &mut self.task, &annotator, &trainable)?;
+        settle(&mut best, &mut self.task, annotator, &trainable)?;
         let fit_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
         if let Some(weights) = &best.statistics.weights {
             self.asked.by_genes = weights.log_probabilities(&self.asked.measured);
         }
-        let read = read_block(&annotator, &trainable, &best, &self.asked, |_| {})?;
+        let read = read_block(annotator, &trainable, &best, &self.asked, |_| {})?;
         Ok(Outcome {
             predicted: read.answers.iter().map(|answer| answer.class).collect(),
             confidence: read.answers.iter().map(|answer| answer.confidence).collect(),
@@ -257,7 +264,7 @@ impl Fit<'_> {
         if Checkpoint::exists(&last)
             && let Ok(checkpoint) = Checkpoint::load(&last)
             && checkpoint.card == *card
-            && checkpoint.config == *self.config
+            && checkpoint.config == self.config
             && checkpoint.statistics == self.task.statistics
         {
             return Ok(Some(checkpoint));

@@ -1,0 +1,20 @@
+//! Cell types without training: the markers of each cluster are matched with tables of known markers, or shown
+//! to a language model that names it.
+
+mod ask;
+mod catalogue;
+mod clusters;
+mod match_markers;
+mod parse;
+mod prompt;
+mod record;
+mod vote;
+
+pub use ask::{Asked, Questions, ask};
+pub use catalogue::{Catalogue, CellTypeMarkers};
+pub use clusters::{ClusterMarkers, ClusteredCells, read_marker_table};
+pub use match_markers::match_markers;
+pub use parse::parse_answers;
+pub use prompt::Prompt;
+pub use record::{Answer, ClusterAnnotation, ClusterAnnotations, UNKNOWN, read_annotations};
+pub use vote::{normal_form, vote};
