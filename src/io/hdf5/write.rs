@@ -12,9 +12,11 @@ use crate::{Error, Result};
 /// Bytes of a file up to which it may be mirrored in memory to be changed; a longer one whose structures
 /// are old is written anew, a piece at a time.
 const MIRRORED: u64 = 256 << 20;
-/// Numbers of an array from which on it is compressed, and of one chunk of it.
+/// Numbers of an array from which on it is compressed.
 const COMPRESSED_FROM: usize = 1 << 10;
-const CHUNK: usize = 1 << 16;
+/// Numbers of one chunk of it; two bytes hold this. HDF5 2.0, which h5py 3.16 brings, opens no array whose chunk's
+/// length is stored in more bytes than it needs, as the writer would store a longer one.
+const CHUNK: usize = 1 << 15;
 
 /// Write a new file to `path`; errors name `output`, whose place it will take.
 pub(in crate::io) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> Result<()> {
