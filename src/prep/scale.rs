@@ -26,7 +26,7 @@ pub fn scale(matrix: &CsrMatrix, max_value: Option<f64>) -> Result<Scaled> {
     if matrix.n_rows < 2 {
         return Err(Error::input("scale", "at least 2 cells", matrix.n_rows, "give more cells"));
     }
-    if let Some(most) = max_value.filter(|most| !(*most > 0.0)) {
+    if let Some(most) = max_value.filter(|most| most.is_nan() || *most <= 0.0) {
         return Err(Error::input("scale max_value", "a number above 0", most, "use 10"));
     }
     let (mean, variance) = moments(matrix, f64::from);
