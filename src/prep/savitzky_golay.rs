@@ -5,7 +5,7 @@
 /// `savgol_filter`; the values themselves where there are fewer than a window.
 pub fn savgol_filter(values: &[f64], window: usize, order: usize) -> Vec<f64> {
     let n = values.len();
-    if n < window || window % 2 == 0 || order >= window {
+    if n < window || window.is_multiple_of(2) || order >= window {
         return values.to_vec();
     }
     let basis = orthonormal(window, order);
