@@ -17,6 +17,7 @@ pub mod genes;
 pub mod infer;
 pub mod io;
 pub mod llm;
+pub mod ontology;
 pub mod prep;
 pub mod rank;
 pub mod report;

@@ -18,6 +18,7 @@ use crate::llm::{
     ChatModel, ChatPrice, Cost, OLLAMA_BASE_URL, Ollama, OllamaSettings, OpenAiChat, Paid, Purse,
     Recording, estimate,
 };
+use crate::ontology::CellOntology;
 use crate::prep::GroupTest;
 use crate::service::{ApiKey, Patience, is_this_machine};
 use crate::{Error, Result};
@@ -70,6 +71,9 @@ pub(super) struct AnnotateArgs {
     /// Table of known markers: PanglaoDB, CellMarker, Marker Accordion, Azimuth, or cell_type,gene; may be repeated.
     #[arg(long, value_name = "FILE")]
     marker_table: Vec<PathBuf>,
+    /// The Cell Ontology (cl-basic.obo): labels get its ids.
+    #[arg(long, value_name = "OBO")]
+    ontology: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -144,6 +148,7 @@ impl AnnotateArgs {
     pub(super) fn run(self) -> Result<()> {
         let prompt: Prompt = self.model.prompt.parse()?;
         self.check()?;
+        let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
         let input = self.input()?;
         eprintln!("clusters  {} ({})", input.clusters.len(), input.from);
         let mut record = self.blank(&input);
@@ -156,6 +161,11 @@ impl AnnotateArgs {
                     return self.show(&questions);
                 }
                 self.by_models(&questions, &mut record)?;
+            }
+        }
+        for one in &mut record.clusters {
+            if let Some(found) = ontology.as_ref().and_then(|ontology| ontology.find(&one.label)) {
+                (one.ontology_id, one.ontology_name) = (Some(found.id), Some(found.name));
             }
         }
         if let Some(cells) = &input.cells {

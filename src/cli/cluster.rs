@@ -86,8 +86,8 @@ pub(super) struct ClusterArgs {
     #[arg(long, default_value_t = 1.0)]
     resolution: f64,
     /// How the genes of a cluster are compared with those of all other cells.
-    #[arg(long, value_enum, default_value = "wilcoxon")]
-    test: TestName,
+    #[arg(long, value_enum, default_value_t = GroupTest::Wilcoxon)]
+    test: GroupTest,
     /// Seed of clusters and UMAP.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -101,14 +101,6 @@ enum FilterName {
     Standard,
     Knee,
     Inflection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TestName {
-    Wilcoxon,
-    #[value(name = "t-test")]
-    TTest,
-    Logreg,
 }
 
 impl ClusterArgs {
@@ -180,11 +172,7 @@ impl ClusterArgs {
             n_comps: self.n_comps,
             n_neighbors: self.n_neighbors,
             resolution: self.resolution,
-            test: match self.test {
-                TestName::Wilcoxon => GroupTest::Wilcoxon,
-                TestName::TTest => GroupTest::TTest,
-                TestName::Logreg => GroupTest::Logistic,
-            },
+            test: self.test,
             seed: self.seed,
         }
     }

@@ -7,6 +7,7 @@ mod config;
 mod convert;
 mod doctor;
 mod embed;
+mod evaluate;
 mod fetch;
 mod genes;
 mod infer;
@@ -31,6 +32,7 @@ enum Verb {
     Train(train::TrainArgs),
     Infer(infer::InferArgs),
     Report(report::ReportArgs),
+    Evaluate(evaluate::EvaluateArgs),
     Annotate(Box<annotate::AnnotateArgs>),
     Bench(Box<bench::BenchArgs>),
     Cluster(Box<cluster::ClusterArgs>),
@@ -49,6 +51,7 @@ impl Cli {
             Verb::Train(args) => args.run(),
             Verb::Infer(args) => args.run(),
             Verb::Report(args) => args.run(),
+            Verb::Evaluate(args) => args.run(),
             Verb::Annotate(args) => args.run(),
             Verb::Bench(args) => args.run(),
             Verb::Cluster(args) => args.run(),

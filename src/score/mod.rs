@@ -3,6 +3,8 @@
 
 mod calibration;
 mod confusion;
+mod gptcelltype;
+mod label_match;
 mod largest;
 mod neighbour_purity;
 mod novelty;
@@ -13,6 +15,8 @@ pub use calibration::{
     negative_log_likelihood, softmax_confidence, unknown_threshold,
 };
 pub use confusion::{ClassScores, Confusion, Scores};
+pub use gptcelltype::{GptCellType, Meaning};
+pub use label_match::LabelMatch;
 pub use largest::first_largest;
 pub use neighbour_purity::neighbour_purity;
 pub use novelty::{novelty_auroc, novelty_recall};

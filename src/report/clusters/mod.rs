@@ -35,8 +35,6 @@ pub struct ClusterReport {
     pub cells: Option<MappedCells>,
     /// Markers by cluster.
     pub markers: Option<DotPlot>,
-    /// More drawings that are made already: name of the file, caption, SVG.
-    pub drawings: Vec<(String, String, String)>,
     /// What is to be known before this is believed.
     pub notes: Vec<String>,
 }
@@ -99,7 +97,7 @@ impl ClusterReport {
         labels
     }
 
-    /// All drawings, in the order of the page: the map by label and by cluster, the markers, measures, others.
+    /// All drawings, in the order of the page: the map by label, by cluster and by measures, the markers.
     fn drawings(&self, palettes: &[Palette; 2]) -> Vec<Drawing> {
         let mut drawings = Vec::new();
         let mut draw = |stem: &str, caption: &str, svg: &dyn Fn(Look) -> Option<String>| {
@@ -156,9 +154,6 @@ impl ClusterReport {
             let caption = "A dot’s area is the part of a cluster’s cells that express the gene, its shade \
                            the mean, relative to the gene’s highest.";
             draw("markers", caption, &|look| dots::draw(markers, &names, look));
-        }
-        for (stem, caption, svg) in &self.drawings {
-            draw(stem, caption, &|_| Some(svg.clone()));
         }
         drawings
     }

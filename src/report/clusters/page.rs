@@ -42,7 +42,6 @@ struct Page {
     legend: Vec<TypeView>,
     numbered: bool,
     markers: Vec<FigureView>,
-    others: Vec<FigureView>,
     clusters: Vec<ClusterView>,
     notes: Vec<String>,
     version: &'static str,
@@ -58,13 +57,9 @@ pub(super) fn html(
     palettes: &[Palette; 2],
     path: &Path,
 ) -> Result<String> {
-    let (mut maps, mut markers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut maps, mut markers) = (Vec::new(), Vec::new());
     for drawing in drawings {
-        let place = match drawing.stem.as_str() {
-            stem if stem.starts_with("map-") => &mut maps,
-            "markers" => &mut markers,
-            _ => &mut others,
-        };
+        let place = if drawing.stem.starts_with("map-") { &mut maps } else { &mut markers };
         let [svg, _] = drawing.svg;
         let (caption, file) = (drawing.caption, drawing.stem);
         place.push(FigureView { svg, narrow: None, title: String::new(), caption, file });
@@ -79,7 +74,6 @@ pub(super) fn html(
         numbered: palettes[0].is_numbered(),
         maps,
         markers,
-        others,
         clusters: report.clusters.iter().enumerate().map(view).collect(),
         notes: report.notes.clone(),
         version: env!("CARGO_PKG_VERSION"),
