@@ -20,12 +20,12 @@ impl Network {
     pub(super) fn of(graph: &CsrMatrix) -> Self {
         let (mut starts, mut others, mut weights) = (vec![0], Vec::new(), Vec::new());
         let mut within = vec![0.0; graph.n_rows];
-        for node in 0..graph.n_rows {
+        for (node, within) in within.iter_mut().enumerate() {
             let (columns, values) = graph.row(node);
             for (&other, &weight) in columns.iter().zip(values).filter(|(_, weight)| **weight > 0.0)
             {
                 if other as usize == node {
-                    within[node] += f64::from(weight);
+                    *within += f64::from(weight);
                 } else {
                     others.push(other);
                     weights.push(f64::from(weight));
