@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Write the goldens of the genes of groups and of Leiden's communities with scanpy and igraph.
+
+    python3 scripts/reference/groups_goldens.py [folder of test data]
+
+Writes tests/goldens/groups.json. The folder (default: $SCREADER_SHARED, else ../shared) holds the data sets;
+nothing of them is written but sums, hashes and a few numbers. Needs Python 3.11 or later; the pinned
+libraries are installed into target/reference-groups, unless the running Python has them already.
+"""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+# Those of prep_goldens.py, whose functions are used here, and igraph.
+REQUIREMENTS = {
+    "anndata": "0.12.19",
+    "igraph": "0.11.8",
+    "numba": "0.61.2",
+    "numpy": "2.2.6",
+    "pandas": "2.3.3",
+    "pynndescent": "0.5.13",
+    "scanpy": "1.11.5",
+    "scikit-learn": "1.6.1",
+    "scipy": "1.15.3",
+    "umap-learn": "0.5.9.post2",
+}
+CELLS, GENES, GROUPS, TOP, SEEDS = 240, 60, 3, 25, 10
+METHODS = {"wilcoxon": {"tie_correct": True}, "t-test": {}}
+
+environment.enter("groups", REQUIREMENTS)
+
+import anndata  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import scanpy as sc  # noqa: E402
+import scipy.sparse  # noqa: E402
+from sklearn.metrics import adjusted_rand_score  # noqa: E402
+
+from formula import signed, uniform  # noqa: E402
+from prep_goldens import COMPONENTS, DATA, NEIGHBOURS, digest, graph_of  # noqa: E402
+
+
+def short(values, digits=8):
+    return [float(f"{float(value):.{digits}g}") for value in values]
+
+
+def formula_cells():
+    """Sparse log values; every fourth gene is raised in the group it belongs to, values in steps tie."""
+    rows, columns = np.divmod(np.arange(CELLS * GENES), GENES)
+    labels = np.arange(CELLS) % GROUPS
+    value = 0.25 + np.floor(uniform(62, CELLS * GENES) * 8) / 4
+    own = (columns % 4 == 0) & (columns // 4 % GROUPS == labels[rows])
+    value = value + own * 0.5 * uniform(63, GENES)[columns]
+    kept = uniform(61, CELLS * GENES) < 0.4
+    matrix = np.where(kept, value, 0).astype(np.float32).astype(np.float64).reshape(CELLS, GENES)
+    cells = anndata.AnnData(scipy.sparse.csr_matrix(matrix))
+    cells.obs["cell_type"] = pd.Categorical(labels.astype(str))
+    return cells
+
+
+def ranked(cells, method, top=None):
+    """For each group, in the order of its categories, the genes by scanpy: all in full, or the top."""
+    numbers = {name: gene for gene, name in enumerate(cells.var_names)}
+    sc.tl.rank_genes_groups(cells, "cell_type", method=method, **METHODS[method])
+    found = cells.uns["rank_genes_groups"]
+    groups = []
+    for group in cells.obs["cell_type"].cat.categories:
+        of = {key: found[key][group] for key in found if key != "params"}
+        groups.append({
+            "genes": [numbers[name] for name in of["names"][:top]],
+            "scores": short(of["scores"][:top]),
+            "logfoldchanges": short(of["logfoldchanges"][:top]),
+            "pvals": short(of["pvals"][:top]),
+            "pvals_adj": short(of["pvals_adj"][:top]),
+        })
+        if top:
+            del groups[-1]["pvals_adj"]
+            groups[-1]["sum"] = float(of["scores"].astype(np.float64).sum())
+            groups[-1]["significant"] = int((of["pvals_adj"] < 0.05).sum())
+    return groups
+
+
+def modularity(graph, communities):
+    strengths = np.asarray(graph.sum(axis=1)).ravel().astype(np.float64)
+    total = strengths.sum()
+    edges = graph.tocoo()
+    same = communities[edges.row] == communities[edges.col]
+    inside = edges.data[same].astype(np.float64).sum() / total
+    return inside - ((np.bincount(communities, strengths) / total) ** 2).sum()
+
+
+def leiden_case(graph, labels):
+    reached, agreement, counts = [], [], []
+    cells = anndata.AnnData(np.zeros((graph.shape[0], 1)))
+    for seed in range(SEEDS):
+        sc.tl.leiden(
+            cells, resolution=1, random_state=seed, flavor="igraph", n_iterations=2, directed=False, adjacency=graph
+        )
+        communities = cells.obs["leiden"].cat.codes.to_numpy()
+        reached.append(modularity(graph, communities))
+        agreement.append(adjusted_rand_score(labels, communities))
+        counts.append(int(communities.max()) + 1)
+    print(f"  modularity {min(reached):.5f} to {max(reached):.5f}, ARI {np.mean(agreement):.4f}, {counts}")
+    return {
+        "modularity_mean": float(np.mean(reached)),
+        "modularity_max": float(max(reached)),
+        "ari_mean": float(np.mean(agreement)),
+        "communities": counts,
+    }
+
+
+def formula_case():
+    cells, dims = CELLS, 8
+    labels = np.arange(cells) % 3
+    points = (signed(31, cells, dims) + 0.5 * labels[:, None].astype(np.float32)).astype(np.float32)
+    graph = graph_of(points.astype(np.float64), "euclidean")
+    of = formula_cells()
+    return {
+        "groups": {method: ranked(of, method) for method in METHODS},
+        "leiden": leiden_case(graph, labels),
+    }
+
+
+def prepared(path, n_top_genes):
+    """Cells log-normalised in double precision and rounded once to single: rounding on the way, as scanpy
+    does with counts in single precision, would part values that tie, and ranks with them."""
+    cells = anndata.read_h5ad(path)
+    cells.X = cells.X.astype(np.float64)
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    cells.X = cells.X.astype(np.float32)
+    chosen = np.arange(cells.n_vars)
+    if n_top_genes:
+        found = sc.pp.highly_variable_genes(cells, flavor="seurat", n_top_genes=n_top_genes, inplace=False)
+        chosen = np.flatnonzero(found["highly_variable"].to_numpy())
+        cells = cells[:, chosen].copy()
+    cells.X = cells.X.astype(np.float64)
+    return cells, chosen
+
+
+def real_case(folder, file, n_top_genes):
+    print(file)
+    cells, chosen = prepared(folder / "data" / "dev" / "labelled" / file, n_top_genes)
+    groups = {method: ranked(cells, method, TOP) for method in METHODS}
+    sc.pp.pca(cells, n_comps=COMPONENTS, dtype="float64")
+    sc.pp.neighbors(cells, n_neighbors=NEIGHBOURS, use_rep="X_pca")
+    return {
+        "file": f"data/dev/labelled/{file}",
+        "n_top_genes": n_top_genes,
+        "genes": digest(chosen),
+        "groups": groups,
+        "leiden": leiden_case(cells.obsp["connectivities"].tocsr(), cells.obs["cell_type"].cat.codes.to_numpy()),
+    }
+
+
+def main():
+    warnings.simplefilter("ignore")
+    default = os.environ.get("SCREADER_SHARED", ROOT.parent / "shared")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else default)
+    goldens = {
+        "cells": CELLS,
+        "genes": GENES,
+        "formula": formula_case(),
+        "real": [real_case(folder, file, genes) for file, genes in DATA],
+    }
+    path = ROOT / "tests" / "goldens" / "groups.json"
+    path.write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
