@@ -14,10 +14,9 @@ use formula::{signed, uniform};
 use screader::cells::{Column, CsrMatrix, MatrixState, log1p_cp10k};
 use screader::io::{ReadOptions, read};
 use screader::prep::{
-    GroupGenes, GroupTest, LeidenConfig, Metric, N_COMPS, N_NEIGHBORS, leiden, modularity,
-    neighbors, pca, rank_genes_groups,
+    GroupGenes, GroupTest, HvgFlavor, LeidenConfig, Metric, N_COMPS, N_NEIGHBORS,
+    highly_variable_genes, leiden, modularity, neighbors, pca, rank_genes_groups,
 };
-use screader::rank::highly_variable_genes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -201,7 +200,9 @@ fn prepared(path: &Path, case: &Value) -> (CsrMatrix, Vec<usize>) {
     let genes: Vec<usize> = match whole(&case["n_top_genes"]) {
         0 => (0..matrix.n_cols).collect(),
         n_top_genes => {
-            let chosen = highly_variable_genes(&matrix, n_top_genes).unwrap().highly_variable;
+            let chosen = highly_variable_genes(&matrix, n_top_genes, HvgFlavor::Seurat)
+                .unwrap()
+                .highly_variable;
             (0..matrix.n_cols).filter(|&gene| chosen[gene]).collect()
         }
     };

@@ -18,6 +18,8 @@ pub struct ClusterMarkers {
 /// Cells with clusters.
 #[derive(Debug, Clone)]
 pub struct ClusteredCells {
+    /// The column of `obs` that the clusters are from.
+    pub column: String,
     /// log1p-normalised expression, `[cells, genes]`.
     pub expression: CsrMatrix,
     /// Names of the genes.
@@ -63,6 +65,7 @@ impl ClusteredCells {
         }
         let chosen = choose(cells, layer)?;
         Ok(Self {
+            column: name,
             expression: log1p_cp10k(chosen.matrix, chosen.state)?,
             genes: chosen.var.index.clone(),
             clusters,
@@ -182,14 +185,12 @@ pub fn read_marker_table(path: &Path, most: usize) -> Result<Vec<ClusterMarkers>
                 }
             }
         }
-        _ if header.len() == 1 && first.contains(':') => {
+        _ if first.split(char::from(delimiter)).next().is_some_and(|name| name.contains(':')) => {
             for (cluster, genes) in text.lines().filter_map(|line| line.split_once(':')) {
                 genes.split([',', ' ', '\t']).for_each(|gene| add(cluster, gene));
             }
         }
-        _ if header.len() > 1
-            && !header.iter().any(|name| name.parse::<f64>().is_ok_and(|n| n.fract() != 0.0)) =>
-        {
+        _ if header.len() > 1 => {
             let names: Vec<&str> = first
                 .split(char::from(delimiter))
                 .map(|name| name.trim().trim_matches('"'))

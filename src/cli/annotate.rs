@@ -214,7 +214,7 @@ impl AnnotateArgs {
         }
         let ranked = clustered.rank(self.test)?;
         let clusters = clustered.markers(&ranked, most);
-        let from = column.map_or("a column of obs".to_owned(), |column| format!("obs/{column}"));
+        let from = format!("obs/{}", clustered.column);
         Ok(Input { cells: Some(clustered), from, clusters })
     }
 
@@ -249,7 +249,9 @@ impl AnnotateArgs {
         eprintln!("table     {} cell types", catalogue.types.len());
         let genes = input.cells.as_ref().map_or(0, |cells| cells.genes.len());
         record.clusters = match_markers(&input.clusters, &catalogue, genes);
-        record.models = paths.iter().map(|path| path.display().to_string()).collect();
+        // Where it lies on this machine is nobody else's business.
+        let name = |path: &&Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        record.models = paths.iter().filter_map(name).collect();
         record.repeats = 1;
         record.notes = catalogue.notes;
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::lettering::shorten;
 use crate::bench::summary::Summary;
 
 /// A colour of the screen (sRGB).
@@ -24,6 +25,7 @@ const FEW: [Rgb; 8] = [
 pub(super) struct Palette {
     places: HashMap<String, usize>,
     colours: Vec<Rgb>,
+    short_names: bool,
 }
 
 impl Palette {
@@ -43,7 +45,20 @@ impl Palette {
             places.entry(name.to_owned()).or_insert(next);
         }
         let colours = apart(places.len());
-        Self { places, colours }
+        Self { places, colours, short_names: false }
+    }
+
+    /// Tag classes in figures by their names, which are short, as those of clusters are.
+    pub(super) fn with_short_names(self) -> Self {
+        Self { short_names: true, ..self }
+    }
+
+    /// What stands at a class's place in figures, where colours alone do not do.
+    pub(super) fn tag(&self, class: &str) -> Option<String> {
+        match self.short_names {
+            true => Some(shorten(class, 11.0, 60.0)),
+            false => self.is_numbered().then(|| self.number(class).to_string()),
+        }
     }
 
     /// The colour of a class.

@@ -115,13 +115,10 @@ pub(super) fn panel(
             }
         }
     }
-    if palette.is_numbered() {
-        for (class, points) in of_class.iter().enumerate() {
-            if let Some(at) = centre(points) {
-                let number = palette.number(&embedding.names[class]).to_string();
-                let how = Type { anchor: Anchor::Middle, rim: true, ..words(11.0) };
-                svg.text([at[0], at[1] + 4.0], &number, how);
-            }
+    for (class, points) in of_class.iter().enumerate() {
+        if let (Some(at), Some(tag)) = (centre(points), palette.tag(&embedding.names[class])) {
+            let how = Type { anchor: Anchor::Middle, rim: true, ..words(11.0) };
+            svg.text([at[0], at[1] + 4.0], &tag, how);
         }
     }
     frame(svg, corner);

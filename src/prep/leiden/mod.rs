@@ -14,7 +14,8 @@ use moves::move_nodes;
 use network::{Network, renumbered};
 use refine::refine;
 
-/// Settings of Leiden, with scanpy's defaults.
+/// Settings of Leiden, with scanpy's defaults but for the passes, which end when none betters the last: they cost
+/// little.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeidenConfig {
     /// The higher, the more and the smaller communities.
@@ -27,7 +28,7 @@ pub struct LeidenConfig {
 
 impl Default for LeidenConfig {
     fn default() -> Self {
-        Self { resolution: 1.0, seed: 0, n_iterations: 2 }
+        Self { resolution: 1.0, seed: 0, n_iterations: -1 }
     }
 }
 

@@ -170,7 +170,8 @@ pub fn write(report: &ClusterReport, folder: &Path) -> Result<()> {
     let labels = report.labels();
     let palettes = [
         Palette::of_names(labels.iter().map(String::as_str)),
-        Palette::of_names(report.clusters.iter().map(|one| one.cluster.as_str())),
+        Palette::of_names(report.clusters.iter().map(|one| one.cluster.as_str()))
+            .with_short_names(),
     ];
     let drawings = report.drawings(&palettes);
     let rasteriser = Rasteriser::new();
