@@ -48,10 +48,10 @@ impl Dimensions {
 
 /// A frozen decoder in host memory.
 pub struct Decoder {
-    dimensions: Dimensions,
-    inverse_frequencies: Vec<f64>,
-    layers: Vec<Layer>,
-    final_norm: Vec<f32>,
+    pub(super) dimensions: Dimensions,
+    pub(super) inverse_frequencies: Vec<f64>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) final_norm: Vec<f32>,
 }
 
 /// What the forward pass of one cell keeps.
@@ -77,7 +77,7 @@ impl Decoder {
         self.layers.push(layer);
     }
 
-    fn rotations(&self, tokens: usize) -> Rotations {
+    pub(super) fn rotations(&self, tokens: usize) -> Rotations {
         Rotations::new(&self.inverse_frequencies, tokens)
     }
 

@@ -8,10 +8,10 @@ use super::vector;
 
 /// A frozen affine map: `weight` row-major `[outputs, inputs]`, `bias` `[outputs]` or nothing.
 pub struct Affine {
-    weight: Vec<f32>,
-    bias: Option<Vec<f32>>,
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Option<Vec<f32>>,
     inputs: usize,
-    outputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Affine {
@@ -100,6 +100,13 @@ pub(crate) struct SavedLayer {
     map: Vec<f32>,
     middle: Vec<f32>,
     gate_up: Vec<f32>,
+}
+
+impl SavedLayer {
+    /// Keys, turned to their positions, and values: `[kv_heads, tokens, head_dim]` each.
+    pub(super) fn into_keys_and_values(self) -> (Vec<f32>, Vec<f32>) {
+        (self.k, self.v)
+    }
 }
 
 impl Layer {
@@ -272,7 +279,7 @@ impl Layer {
     }
 }
 
-fn add(sum: &mut [f32], part: &[f32]) {
+pub(super) fn add(sum: &mut [f32], part: &[f32]) {
     for (sum, part) in sum.iter_mut().zip(part) {
         *sum += part;
     }

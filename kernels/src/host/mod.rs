@@ -4,6 +4,9 @@
 //! fit a core's cache, goes through all the steps of a layer at once; cells are the parallel tasks, so no
 //! sum depends on the number of threads, and pads are never computed.
 //!
+//! [`Decoder::read`] and [`Decoder::step`] are for generating text: there one token is all the work of a step,
+//! which is bound by reading the weights, so its matrices are shared out among the cores.
+//!
 //! [`row_products`], [`weighted_rows`] and [`AdamW`] are there for small models outside of this crate: plain
 //! functions of slices that use the widest vectors of the running CPU.
 
@@ -13,9 +16,11 @@ mod decoder;
 mod encoder;
 mod encoder_vector;
 mod layer;
+mod matvec;
 mod product;
 mod rotary;
 mod sparse;
+mod step;
 mod vector;
 
 pub use adamw::AdamW;
@@ -24,3 +29,4 @@ pub use encoder::{Dense, Encoder, EncoderLayer, LayerNorm};
 pub use layer::{Affine, Layer};
 pub use product::row_products;
 pub use sparse::weighted_rows;
+pub use step::Cache;

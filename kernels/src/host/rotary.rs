@@ -19,7 +19,16 @@ pub(crate) enum Turn {
 impl Rotations {
     pub(crate) fn new(inverse_frequencies: &[f64], tokens: usize) -> Self {
         let positions: Vec<usize> = (0..tokens).collect();
-        let (cos, sin) = crate::rotary::cosines_and_sines(inverse_frequencies, &positions);
+        Self::of(inverse_frequencies, &positions)
+    }
+
+    /// Tabulate one position alone, as the first row.
+    pub(crate) fn at(inverse_frequencies: &[f64], position: usize) -> Self {
+        Self::of(inverse_frequencies, &[position])
+    }
+
+    fn of(inverse_frequencies: &[f64], positions: &[usize]) -> Self {
+        let (cos, sin) = crate::rotary::cosines_and_sines(inverse_frequencies, positions);
         Self { cos, sin, half: inverse_frequencies.len() }
     }
 
