@@ -3,6 +3,7 @@
 pub mod adamw;
 pub mod annotator;
 pub mod bert;
+pub mod chat;
 mod error;
 pub mod llama;
 pub mod llama2c;

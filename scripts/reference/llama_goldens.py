@@ -137,20 +137,14 @@ def interleaved_to_halves(weight, heads):
     return weight.reshape(heads, rows // heads // 2, 2, columns).transpose(0, 2, 1, 3).reshape(rows, columns)
 
 
-def stories260k(shared):
-    """Write what transformers makes of stories260K, converted here independently of the Rust converter."""
-    import hashlib
+def stories260k_model(raw):
+    """Make the bytes of stories260K.bin a model of transformers, independently of the Rust converter."""
     import struct
 
     import numpy as np
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    path = shared / "data" / "common" / "llama_tiny" / "stories260K.bin"
-    if not path.exists():
-        print(f"skipped stories260k.json: no {path}", file=sys.stderr)
-        return
-    raw = path.read_bytes()
     dim, ffn, layers, heads, kv_heads, vocab, _ = struct.unpack("<7i", raw[:28])
     numbers = np.frombuffer(raw[28:], dtype="<f4")
     width = dim // heads
@@ -195,6 +189,23 @@ def stories260k(shared):
     )
     model = LlamaForCausalLM(config).eval()
     model.load_state_dict({k: torch.tensor(np.ascontiguousarray(v)) for k, v in state.items()})
+    return model
+
+
+def stories260k(shared):
+    """Write what transformers makes of stories260K, converted here independently of the Rust converter."""
+    import hashlib
+    import struct
+
+    import torch
+
+    path = shared / "data" / "common" / "llama_tiny" / "stories260K.bin"
+    if not path.exists():
+        print(f"skipped stories260k.json: no {path}", file=sys.stderr)
+        return
+    raw = path.read_bytes()
+    vocab = abs(struct.unpack("<7i", raw[:28])[5])
+    model = stories260k_model(raw)
     ids = [1]
     with torch.no_grad():
         for _ in range(48):

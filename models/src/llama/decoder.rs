@@ -1,5 +1,7 @@
 //! The decoder on any burn backend, each part with its input gradient.
 
+mod step;
+
 use std::any::Any;
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
@@ -12,6 +14,8 @@ use super::batch::Batch;
 use super::config::LlamaConfig;
 use super::run::{Keep, Run};
 use super::weights::{LayerWeights, LinearWeights};
+
+pub(crate) use step::Cache;
 
 /// A frozen affine map; `weight` is `[outputs, inputs]` as published.
 struct Linear<B: Backend> {

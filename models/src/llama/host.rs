@@ -37,10 +37,8 @@ impl HostDecoder {
         let decoder = host::Decoder::new(dimensions, frequencies, final_norm);
         Self { decoder, hidden: config.hidden_size }
     }
-}
 
-impl<B: Backend> Run<B> for HostDecoder {
-    fn push(&mut self, weights: LayerWeights) {
+    pub(crate) fn push_layer(&mut self, weights: LayerWeights) {
         let LayerWeights { query, key, value, output, gate, up, down, .. } = weights;
         self.decoder.push(host::Layer {
             input_norm: weights.input_norm,
@@ -50,6 +48,16 @@ impl<B: Backend> Run<B> for HostDecoder {
             gate_up: stack([gate, up]),
             down: stack([down]),
         });
+    }
+
+    pub(crate) fn into_decoder(self) -> host::Decoder {
+        self.decoder
+    }
+}
+
+impl<B: Backend> Run<B> for HostDecoder {
+    fn push(&mut self, weights: LayerWeights) {
+        self.push_layer(weights);
     }
 
     fn forward(

@@ -3,6 +3,8 @@
 //! Touvron et al. (2023) and its successors: RMS normalisation, rotary grouped-query attention and a
 //! gated MLP. [`Llama::forward_save`] and [`Llama::backward_input`] are plain functions on a non-autodiff
 //! backend. Autodiff modules join it through the surrogate loss `(x0 * backward_input(..)).sum()`.
+//!
+//! [`LanguageModel`] is the same network with its output head, for generating text.
 
 mod batch;
 mod card;
@@ -13,6 +15,7 @@ mod embeddings;
 mod fingerprint;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod fused;
+mod generate;
 mod host;
 mod model;
 mod precision;
@@ -22,5 +25,8 @@ mod weights;
 
 pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
+pub use generate::{
+    Constraint, Context, Finish, GenerateSettings, Generation, LanguageModel, Sampling,
+};
 pub use model::{Llama, Recompute, Saved, load_output_head};
 pub use precision::{Kernels, Precision, Weights};
