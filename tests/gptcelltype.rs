@@ -102,3 +102,31 @@ fn labels_are_looked_up_as_the_authors_did() {
         assert_eq!(or_na(meaning.broad), row[columns[2]], "{}", &row[columns[0]]);
     }
 }
+
+#[test]
+fn the_command_gives_the_published_means() {
+    let Some(folder) = shared() else { return };
+    let scores = folder.join("dev/llm_bench/gptcelltype_dev.csv");
+    let mut reader = csv::Reader::from_path(&scores).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    for method in METHODS {
+        let column = header.iter().position(|one| one == format!("{method}_agreement")).unwrap();
+        let published: Vec<f64> = rows.iter().filter_map(|row| row[column].parse().ok()).collect();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_screader"));
+        command.arg("evaluate").arg(&scores).args(["--truth", "manual_annotation", "--json"]);
+        command.args(["--predicted", &format!("{method}_annotation")]);
+        let tables = folder.join("common/llm_bench");
+        command.arg("--gptcelltype").arg(tables.join("gptcelltype_label_to_CL.csv"));
+        command.arg("--relation").arg(tables.join("gptcelltype_cl_relation.csv"));
+        if matches!(method, "SingleR" | "ScType") {
+            command.arg("--only-answered");
+        }
+        let output = command.output().unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mean = published.iter().sum::<f64>() / published.len() as f64;
+        assert_eq!(found[0]["compared"], published.len(), "{method}");
+        let ours = found[0]["gptcelltype"].as_f64().unwrap();
+        assert!((ours - mean).abs() < 1e-9, "{method}: {ours} is not {mean}");
+    }
+}

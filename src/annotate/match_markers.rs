@@ -103,12 +103,8 @@ fn annotation(cluster: &ClusterMarkers, fits: &[Fit]) -> ClusterAnnotation {
     };
     let words = |fit: &Fit| {
         let genes = fit.shared.join(", ");
-        format!(
-            "{} of {} markers: {genes} (p {:.1e})",
-            fit.shared.len(),
-            cluster.genes.len(),
-            fit.p
-        )
+        let p = if fit.p < 0.01 { format!("{:.1e}", fit.p) } else { format!("{:.2}", fit.p) };
+        format!("{} of {} markers: {genes} (p {p})", fit.shared.len(), cluster.genes.len())
     };
     let names =
         |fits: &[Fit]| fits.iter().map(|fit| fit.known.name.clone()).take(ALTERNATIVES).collect();

@@ -1,32 +1,26 @@
 //! `screader annotate`: clusters in, named clusters out, without training.
 
+mod models;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::annotate::{
-    Asked, Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells,
-    Prompt, Questions, UNKNOWN, ask, match_markers, read_marker_table,
+    Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells, Prompt,
+    Questions, UNKNOWN, match_markers, read_marker_table,
 };
 use crate::cells::Column;
-use crate::embed::OPENAI_BASE_URL;
 use crate::genes::Species;
 use crate::io::{self, Annotations, ReadOptions};
-use crate::llm::web::{NcbiSearch, SearchEngines, Searching, SearxngSearch};
-use crate::llm::{
-    ChatModel, ChatPrice, Cost, OLLAMA_BASE_URL, Ollama, OllamaSettings, OpenAiChat, Paid, Purse,
-    Recording, estimate,
-};
+use crate::llm::Cost;
 use crate::ontology::CellOntology;
 use crate::prep::GroupTest;
-use crate::service::{ApiKey, Patience, is_this_machine};
 use crate::{Error, Result};
+use models::{ModelArgs, Models, Service};
 
 /// Markers that are matched with tables: more of them tell more, and none leaves the machine.
 const MATCHED_MARKERS: usize = 25;
-/// Addresses of NCBI's search.
-const NCBI: &str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils";
 
 /// Name clusters by their markers: by tables of known markers, or by a language model.
 ///
@@ -88,54 +82,6 @@ enum Provider {
     Ollama,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Language models")]
-struct ModelArgs {
-    /// The model, as the provider names it; several vote.
-    #[arg(long, value_name = "NAME")]
-    model: Vec<String>,
-    /// Address of the service [default: OpenAI's, or Ollama's on this machine].
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// Environment variable that holds the key.
-    #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]
-    key_variable: String,
-    /// How to ask: hou_ji, structured (JSON with confidence and evidence), deepseq, deepseq_named, gpt_oss_note, or a
-    /// template file.
-    #[arg(long, value_name = "NAME", default_value = "hou_ji")]
-    prompt: String,
-    /// Ask so many times and take the vote; its agreement is the confidence.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-    repeats: u16,
-    /// Randomness of the answers [default: 0, or 0.7 with --repeats].
-    #[arg(long, value_name = "T")]
-    temperature: Option<f64>,
-    /// Seed of the first answer.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Questions at once.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    concurrency: usize,
-    /// Let the model search the web: OpenAI's own search, or --search-url and NCBI.
-    #[arg(long)]
-    web: bool,
-    /// A SearXNG server to search with.
-    #[arg(long, value_name = "URL", requires = "web")]
-    search_url: Option<String>,
-    /// Write every question and answer to this file.
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    record: Option<PathBuf>,
-    /// Answer from a recording; nothing is asked.
-    #[arg(long, value_name = "FILE")]
-    replay: Option<PathBuf>,
-    /// Stop before more US dollars than this are spent.
-    #[arg(long, value_name = "DOLLARS")]
-    max_cost: Option<f64>,
-    /// Show the questions, where they would go, and what they would cost; ask nothing.
-    #[arg(long)]
-    dry_run: bool,
-}
-
 /// What is named: clusters with markers, and their cells where there are any.
 struct Input {
     cells: Option<ClusteredCells>,
@@ -154,14 +100,11 @@ impl AnnotateArgs {
         let mut record = self.blank(&input);
         match self.provider {
             Provider::Markers => self.by_tables(&input, &mut record)?,
-            Provider::Openai | Provider::Ollama => {
-                record.prompt = prompt.name();
-                let questions = self.questions(&input, prompt);
-                if self.model.dry_run {
-                    return self.show(&questions);
-                }
-                self.by_models(&questions, &mut record)?;
-            }
+            Provider::Openai => self.by_models(Service::Openai, &input, prompt, &mut record)?,
+            Provider::Ollama => self.by_models(Service::Ollama, &input, prompt, &mut record)?,
+        }
+        if self.model.dry_run {
+            return Ok(());
         }
         for one in &mut record.clusters {
             if let Some(found) = ontology.as_ref().and_then(|ontology| ontology.find(&one.label)) {
@@ -257,6 +200,22 @@ impl AnnotateArgs {
         Ok(())
     }
 
+    fn by_models(
+        &self,
+        service: Service,
+        input: &Input,
+        prompt: Prompt,
+        record: &mut ClusterAnnotations,
+    ) -> Result<()> {
+        record.prompt = prompt.name();
+        let questions = self.questions(input, prompt);
+        let models = Models { args: &self.model, service };
+        if self.model.dry_run {
+            return models.show(&questions);
+        }
+        models.ask(&questions, record)
+    }
+
     fn questions(&self, input: &Input, prompt: Prompt) -> Questions {
         let repeats = usize::from(self.model.repeats);
         // The same question at no temperature has the same answer.
@@ -273,140 +232,6 @@ impl AnnotateArgs {
             web: self.model.web,
             concurrency: self.model.concurrency,
         }
-    }
-
-    fn base_url(&self) -> &str {
-        let usual = match self.provider {
-            Provider::Ollama => OLLAMA_BASE_URL,
-            Provider::Openai | Provider::Markers => OPENAI_BASE_URL,
-        };
-        self.model.base_url.as_deref().unwrap_or(usual)
-    }
-
-    fn price(&self, model: &str) -> Option<ChatPrice> {
-        ChatPrice::of_model(model, Some(self.base_url()))
-    }
-
-    /// What all questions cost at most.
-    fn estimate(&self, questions: &Questions) -> Cost {
-        let requests = questions.requests();
-        let of_model = |model: &String| {
-            estimate(requests.iter().filter(|one| one.model == *model), self.price(model))
-        };
-        let each: Vec<Cost> = questions.models.iter().map(of_model).collect();
-        let dollars: Option<f64> = each.iter().map(|cost| cost.dollars).sum();
-        Cost { usage: each.iter().map(|cost| cost.usage).sum(), dollars }
-    }
-
-    fn show(&self, questions: &Questions) -> Result<()> {
-        let requests = questions.requests();
-        let first = requests.iter().filter(|one| Some(&one.model) == questions.models.first());
-        for request in first.filter(|one| one.seed == Some(questions.seed)) {
-            for message in &request.messages {
-                println!("[{:?}]\n{}\n", message.role, message.content);
-            }
-        }
-        eprintln!("{} questions, at most {}", requests.len(), self.estimate(questions));
-        eprintln!("would go to {}; nothing was asked", self.base_url());
-        Ok(())
-    }
-
-    fn by_models(&self, questions: &Questions, record: &mut ClusterAnnotations) -> Result<()> {
-        let purse = Purse::new(self.model.max_cost);
-        let recording = match (&self.model.record, &self.model.replay) {
-            (Some(path), _) => Some(Recording::cache(path)?),
-            (None, Some(path)) => Some(Recording::replay(path)?),
-            (None, None) => None,
-        };
-        let engines = self.engines()?;
-        let provider = self.provider()?;
-        let paid = self.paid(provider, &purse);
-        let searching: Box<dyn ChatModel + '_> = match self.model.web && !self.searches_itself() {
-            true => Box::new(Searching::new(paid, &engines, false)?),
-            false => Box::new(paid),
-        };
-        let model: Box<dyn ChatModel + '_> = match &recording {
-            Some(recording) => Box::new(recording.of(searching)),
-            None => searching,
-        };
-        if self.model.replay.is_none() {
-            eprintln!("asking    {}, at most {}", self.base_url(), self.estimate(questions));
-        }
-        let progress = bar();
-        let found = ask(&model, questions, &progress);
-        progress.finish_and_clear();
-        let Asked { clusters, usage, notes } = found?;
-        let elsewhere = |url: &String| !is_this_machine(url);
-        if self.model.replay.is_none() {
-            record.left_for = model.destinations().into_iter().filter(elsewhere).collect();
-        }
-        record.models.clone_from(&questions.models);
-        record.clusters = clusters;
-        record.usage = usage;
-        record.dollars = purse.spent().dollars;
-        record.notes = notes;
-        Ok(())
-    }
-
-    fn paid<'a>(
-        &self,
-        provider: Box<dyn ChatModel>,
-        purse: &'a Purse,
-    ) -> Paid<'a, Box<dyn ChatModel>> {
-        // Several models share a provider and a purse; the dearest price bounds them all.
-        let prices: Option<Vec<ChatPrice>> =
-            self.model.model.iter().map(|model| self.price(model)).collect();
-        let dearest = prices.and_then(|prices| {
-            prices
-                .into_iter()
-                .max_by(|a, b| (a.prompt + a.completion).total_cmp(&(b.prompt + b.completion)))
-        });
-        Paid::new(provider, purse, dearest)
-    }
-
-    fn provider(&self) -> Result<Box<dyn ChatModel>> {
-        let key = ApiKey::from_environment(&self.model.key_variable);
-        let url = self.base_url();
-        Ok(match self.provider {
-            Provider::Ollama => {
-                // A key of another service is none of Ollama's business.
-                let key = self
-                    .model
-                    .base_url
-                    .as_ref()
-                    .and(key)
-                    .filter(|_| self.model.key_variable != "OPENAI_API_KEY");
-                Box::new(Ollama::new(url, key, OllamaSettings::default(), Patience::default())?)
-            }
-            Provider::Openai | Provider::Markers => {
-                let replayed = self.model.replay.is_some();
-                if key.is_none() && url == OPENAI_BASE_URL && !replayed {
-                    return Err(Error::input(
-                        format!("environment variable {}", self.model.key_variable),
-                        "a key of OpenAI",
-                        "none",
-                        "export it, or name another service with --base-url",
-                    ));
-                }
-                Box::new(OpenAiChat::new(url, key, Patience::default())?)
-            }
-        })
-    }
-
-    fn searches_itself(&self) -> bool {
-        self.provider == Provider::Openai && self.base_url() == OPENAI_BASE_URL
-    }
-
-    fn engines(&self) -> Result<SearchEngines> {
-        if !self.model.web || self.searches_itself() {
-            return Ok(SearchEngines::default());
-        }
-        let patience = Patience::default();
-        let web = self.model.search_url.as_deref();
-        Ok(SearchEngines {
-            web: web.map(|url| SearxngSearch::new(url, patience)).transpose()?,
-            ncbi: Some(NcbiSearch::new(NCBI, patience)?),
-        })
     }
 
     /// Write a copy of the cells with their names.
@@ -477,9 +302,4 @@ impl AnnotateArgs {
         }
         eprintln!("wrote     {}", self.out.display());
     }
-}
-
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("questions {bar:30} {pos}/{len}, {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

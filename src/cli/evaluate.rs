@@ -1,5 +1,6 @@
 //! `screader evaluate`: labels and the truth in, how many are right and in which sense out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -36,6 +37,9 @@ pub(super) struct EvaluateArgs {
     /// Column with the true labels; rows without one are left out.
     #[arg(long, value_name = "COLUMN", default_value = "cell_type")]
     truth: String,
+    /// Leave rows without a label out; else they count as unknown. "unknown" itself always counts.
+    #[arg(long)]
+    only_answered: bool,
     /// The Cell Ontology (cl-basic.obo).
     #[arg(long, value_name = "OBO")]
     ontology: Option<PathBuf>,
@@ -93,7 +97,15 @@ impl EvaluateArgs {
         let mut results = Vec::new();
         for name in &self.predicted {
             let labels = column(&self.data, &table, name)?;
-            results.push(compare(name, &labels, &truth, ontology.as_ref(), tables.as_ref()));
+            // Each pair of labels once, however many cells have it.
+            let mut rows: BTreeMap<(String, String), usize> = BTreeMap::new();
+            for (label, truth) in labels.into_iter().zip(&truth) {
+                let Some(truth) = truth else { continue };
+                if label.is_some() || !self.only_answered {
+                    *rows.entry((truth.clone(), label.unwrap_or_default())).or_default() += 1;
+                }
+            }
+            results.push(compare(name, rows, ontology.as_ref(), tables.as_ref()));
         }
         if results.iter().all(|one| one.compared == 0) {
             let place = format!("{}: {}", self.data.display(), self.truth);
@@ -146,19 +158,10 @@ fn column(path: &Path, table: &Frame, name: &str) -> Result<Vec<Option<String>>>
 
 fn compare(
     name: &str,
-    labels: &[Option<String>],
-    truth: &[Option<String>],
+    rows: BTreeMap<(String, String), usize>,
     ontology: Option<&CellOntology>,
     tables: Option<&GptCellType>,
 ) -> Compared {
-    // Each pair of labels once, however many cells have it.
-    let mut rows: std::collections::BTreeMap<(String, String), usize> = Default::default();
-    for (label, truth) in labels.iter().zip(truth) {
-        if let Some(truth) = truth {
-            let pair = (truth.clone(), label.clone().unwrap_or_default());
-            *rows.entry(pair).or_default() += 1;
-        }
-    }
     let pair = |((truth, label), rows): ((String, String), usize)| {
         let layer = LabelMatch::of(Some(&label), &truth, ontology);
         let score = tables.map(|tables| match layer {
