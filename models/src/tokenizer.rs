@@ -50,6 +50,14 @@ impl Tokenizer {
             .map_err(|error| Error::checkpoint(&self.path, "(ids)", "ids to decode", error))
     }
 
+    pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.tokenizer
+    }
+
+    pub(crate) fn refuse(&self, key: &str, expected: &str, found: &str) -> Error {
+        Error::checkpoint(&self.path, key, expected, found)
+    }
+
     /// Count the tokens of the vocabulary, added ones included.
     pub fn vocab_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)

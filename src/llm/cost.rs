@@ -28,7 +28,7 @@ const KNOWN: [(&str, f64, f64); 15] = [
     ("o4-mini", 1.10, 4.40),
 ];
 /// Tokens that an answer of no stated length is taken to have.
-const ANSWER_TOKENS: u64 = 1000;
+pub(super) const ANSWER_TOKENS: u64 = 1000;
 /// Tokens that a provider adds to each message.
 const TOKENS_A_MESSAGE: u64 = 4;
 const MILLION: f64 = 1e6;

@@ -7,6 +7,7 @@
 mod concessions;
 mod cost;
 mod foreign;
+mod local;
 mod message;
 mod ollama;
 mod openai;
@@ -18,6 +19,7 @@ pub mod web;
 
 pub use cost::{ChatPrice, Cost, PRICES_OF, Paid, Purse, estimate, estimate_usage};
 pub use foreign::{foreign_block, foreign_text};
+pub use local::LocalModel;
 pub use message::{ChatAnswer, ChatRequest, Message, Role, Source, Usage};
 pub use ollama::{OLLAMA_BASE_URL, Ollama, OllamaSettings, Think};
 pub use openai::OpenAiChat;

@@ -27,6 +27,7 @@ pub use config::LlamaConfig;
 pub use fingerprint::fingerprint;
 pub use generate::{
     Constraint, Context, Finish, GenerateSettings, Generation, LanguageModel, Sampling,
+    SchemaConstraint, SchemaRules,
 };
 pub use model::{Llama, Recompute, Saved, load_output_head};
 pub use precision::{Kernels, Precision, Weights};

@@ -1,7 +1,10 @@
 //! Text from tokens: pieces, stops, ends.
 
-use screader_models::llama::{Constraint, Finish, GenerateSettings, Kernels, Sampling};
+use screader_models::llama::{
+    Constraint, Finish, GenerateSettings, Kernels, LanguageModel, Sampling, SchemaRules,
+};
 use screader_models::tokenizer::Tokenizer;
+use serde_json::{Value, json};
 
 use crate::tiny::{load, talker};
 
@@ -99,6 +102,10 @@ impl Constraint for Counting {
         assert_eq!(self.ids.remove(0), id);
         Ok(())
     }
+
+    fn is_complete(&mut self) -> bool {
+        false
+    }
 }
 
 #[test]
@@ -113,4 +120,75 @@ fn a_constraint_decides_what_may_be_written() {
     let constraint: &mut dyn Constraint = &mut counting;
     let told = model.generate(&tokenizer, &[40], &settings, Some(constraint), &mut |_| {}).unwrap();
     assert_eq!((told.text.as_str(), told.finish), ("0123456789", Finish::EndOfText));
+}
+
+/// What a model of random weights answers under a schema.
+fn answer(
+    model: &LanguageModel,
+    tokenizer: &Tokenizer,
+    schema: &Value,
+    seed: u64,
+) -> (String, Finish) {
+    let rules = SchemaRules::new(model, tokenizer).unwrap();
+    let mut rule = rules.constraint(schema).unwrap();
+    let settings = settings(seed, 200, &[]);
+    let prompt = tokenizer.encode("Answer: ", false).unwrap();
+    let told = model.generate(tokenizer, &prompt, &settings, Some(&mut rule), &mut |_| {});
+    let told = told.unwrap();
+    (told.text, told.finish)
+}
+
+#[test]
+fn an_answer_follows_its_schema_whatever_the_weights() {
+    let folder = talker();
+    let model = load(folder.path(), Kernels::Host);
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    let names = ["c0", "γδ \"1\""];
+    let cluster = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "cluster": {"type": "string", "enum": names},
+            "sure": {"type": "boolean"},
+            "count": {"type": "integer", "minimum": 0, "maximum": 9},
+            "label": {"type": "string", "maxLength": 6},
+        },
+        "required": ["cluster", "sure", "count", "label"],
+    });
+    let list = json!({"type": "array", "items": cluster, "minItems": 1, "maxItems": 2});
+    let schema = json!({
+        "type": "object", "additionalProperties": false, "required": ["clusters"],
+        "properties": {"clusters": list},
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..12 {
+        let (text, finish) = answer(&model, &tokenizer, &schema, seed);
+        assert_eq!(finish, Finish::EndOfText, "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), 1, "{text}");
+        let clusters = value["clusters"].as_array().unwrap();
+        assert!((1..=2).contains(&clusters.len()), "{text}");
+        for one in clusters {
+            let keys: Vec<&String> = one.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["cluster", "sure", "count", "label"], "{text}");
+            assert!(names.contains(&one["cluster"].as_str().unwrap()), "{text}");
+            assert!(one["sure"].is_boolean() && one["count"].as_u64().unwrap() < 10, "{text}");
+            assert!(one["label"].as_str().unwrap().chars().count() <= 6, "{text}");
+        }
+        assert_eq!(answer(&model, &tokenizer, &schema, seed).0, text, "the same seed");
+        seen.insert(text);
+    }
+    assert!(seen.len() > 6, "answers must differ by seed");
+}
+
+#[test]
+fn schemas_that_cannot_be_enforced_are_refused_in_one_line() {
+    let folder = talker();
+    let model = load(folder.path(), Kernels::Host);
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    let rules = SchemaRules::new(&model, &tokenizer).unwrap();
+    let not = json!({"not": {"type": "string"}});
+    for bad in [json!("text"), json!({"type": "no such type"}), not] {
+        let line = rules.constraint(&bad).err().unwrap().to_string();
+        assert!(line.contains("JSON schema") && !line.contains('\n'), "{line}");
+    }
 }

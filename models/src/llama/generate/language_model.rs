@@ -38,8 +38,20 @@ impl LanguageModel {
     /// # Errors
     /// As for a backbone; a folder without an output head.
     pub fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<Self> {
+        Self::load_on::<B>(folder, device, &|_, _| {})
+    }
+
+    /// Load as [`Self::load`] does, calling `on_layer(done, total)` after each layer.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_on<B: Backend>(
+        folder: &Path,
+        device: &B::Device,
+        on_layer: &dyn Fn(usize, usize),
+    ) -> Result<Self> {
         let kernels = Kernels::for_device::<B>(device, Precision::Auto)?;
-        Self::load_with_kernels::<B>(folder, device, kernels, &|_, _| {})
+        Self::load_with_kernels::<B>(folder, device, kernels, on_layer)
     }
 
     /// Load as [`Self::load`] does with the kernels of the caller's choice, calling `on_layer(done, total)`

@@ -55,6 +55,9 @@ pub trait Constraint {
     /// # Errors
     /// A token that may not follow.
     fn accept(&mut self, id: u32) -> Result<()>;
+
+    /// Tell whether the text is complete, so that nothing may follow.
+    fn is_complete(&mut self) -> bool;
 }
 
 impl LanguageModel {
@@ -106,6 +109,11 @@ impl LanguageModel {
             }
             if !on_token(id)? {
                 return Ok((ids, Finish::Stop));
+            }
+            if let Some(constraint) = constraint.as_deref_mut()
+                && constraint.is_complete()
+            {
+                return Ok((ids, Finish::EndOfText));
             }
             if ids.len() == max_tokens {
                 return Ok((ids, Finish::MaxTokens));
