@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod http_server;
+#[path = "../models/tests/generate/talker.rs"]
+mod talker;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -188,6 +190,53 @@ fn an_ollama_server_is_asked_in_its_own_words() {
     let words = done(&screader(folder.path(), &arguments));
     assert_eq!(server.requests()[0].path, "/api/chat");
     assert!(words.contains("T cells") && words.contains("nothing left this machine"), "{words}");
+}
+
+#[test]
+fn a_model_in_a_folder_is_asked_without_network_and_answers_in_its_form() {
+    let (folder, model) = (markers(), talker::talker());
+    let of = |out: &'static str, seed: &'static str| {
+        let folder_of_model = model.path().to_str().unwrap();
+        let arguments = [
+            "annotate",
+            "markers.csv",
+            "--tissue",
+            "PBMC",
+            "--provider",
+            "local",
+            "--model",
+            folder_of_model,
+            "--prompt",
+            "structured",
+            "--temperature",
+            "0.5",
+            "--seed",
+            seed,
+            "--device",
+            "cpu",
+            "--out",
+            out,
+        ];
+        let words = done(&screader(folder.path(), &arguments));
+        assert!(words.contains("nothing left this machine"), "{words}");
+        (words, std::fs::read(folder.path().join(out).join("annotations.json")).unwrap())
+    };
+    let (words, first) = of("first", "1");
+    assert!(words.contains("no chat template"), "{words}");
+    assert_eq!(of("second", "1").1, first, "the same seed");
+    let found = read_annotations(&folder.path().join("first")).unwrap();
+    assert!(found.usage.prompt_tokens > 100 && found.usage.completion_tokens > 10);
+    assert_eq!(found.models, [model.path().file_name().unwrap().to_str().unwrap()]);
+    let text = String::from_utf8(first).unwrap();
+    assert!(!text.contains(model.path().to_str().unwrap()), "where it lies is not told");
+    let line = refused(
+        folder.path(),
+        &["annotate", "markers.csv", "--provider", "local", "--model", "nowhere", "--out", "x"],
+    );
+    assert!(line.contains("nowhere") && line.contains("fetch backbone"), "{line}");
+    let line =
+        refused(folder.path(), &["annotate", "markers.csv", "--provider", "local", "--out", "x"]);
+    assert!(line.contains("--model"), "{line}");
 }
 
 #[test]

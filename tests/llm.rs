@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod http_server;
+#[path = "llm/local.rs"]
+mod local;
 #[path = "llm/ollama.rs"]
 mod ollama;
 #[path = "llm/openai.rs"]
@@ -11,6 +13,8 @@ mod openai;
 mod recordings;
 #[path = "llm/searches.rs"]
 mod searches;
+#[path = "../models/tests/generate/talker.rs"]
+mod talker;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::settings::MachineArgs;
 use crate::annotate::{
     Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells, Prompt,
     Questions, UNKNOWN, match_markers, read_marker_table,
@@ -31,6 +32,7 @@ const MATCHED_MARKERS: usize = 25;
 #[command(after_help = "Examples:
   screader annotate clustered.h5ad --tissue PBMC --marker-table PanglaoDB_markers.tsv --out named
   screader annotate markers.csv --tissue PBMC --provider ollama --model llama3.1 --out named
+  screader annotate markers.csv --tissue PBMC --provider local --model checkpoints/smollm2-135m --out named
   screader annotate clustered.h5ad --tissue PBMC --provider openai --model gpt-4o --dry-run --out named
   screader annotate clustered.h5ad --tissue PBMC --provider openai --model gpt-4o --model gpt-4.1 \\
       --repeats 3 --max-cost 0.50 --record run.jsonl --out named")]
@@ -70,6 +72,8 @@ pub(super) struct AnnotateArgs {
     ontology: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,6 +84,8 @@ enum Provider {
     Openai,
     /// A server of Ollama, on this machine unless --base-url says otherwise.
     Ollama,
+    /// A language model in a folder, run by screader itself: no network.
+    Local,
 }
 
 /// What is named: clusters with markers, and their cells where there are any.
@@ -94,14 +100,17 @@ impl AnnotateArgs {
     pub(super) fn run(self) -> Result<()> {
         let prompt: Prompt = self.model.prompt.parse()?;
         self.check()?;
+        let device = self.machine.device()?;
         let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
         let input = self.input()?;
         eprintln!("clusters  {} ({})", input.clusters.len(), input.from);
         let mut record = self.blank(&input);
         match self.provider {
             Provider::Markers => self.by_tables(&input, &mut record)?,
-            Provider::Openai => self.by_models(Service::Openai, &input, prompt, &mut record)?,
-            Provider::Ollama => self.by_models(Service::Ollama, &input, prompt, &mut record)?,
+            Provider::Openai | Provider::Ollama | Provider::Local => {
+                let models = Models { args: &self.model, service: self.service(), device };
+                self.by_models(&models, &input, prompt, &mut record)?;
+            }
         }
         if self.model.dry_run {
             return Ok(());
@@ -126,17 +135,29 @@ impl AnnotateArgs {
         Ok(())
     }
 
+    fn service(&self) -> Service {
+        match self.provider {
+            Provider::Ollama => Service::Ollama,
+            Provider::Local => Service::Local,
+            Provider::Openai | Provider::Markers => Service::Openai,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let needs =
             |expected: &str, remedy: &str| Err(Error::input("annotate", expected, "none", remedy));
         match self.provider {
             Provider::Markers if self.marker_table.is_empty() => needs(
                 "a table of known markers",
-                "pass --marker-table (PanglaoDB, CellMarker or your own cell_type,gene), or --provider ollama or openai",
+                "pass --marker-table (PanglaoDB, CellMarker or your own cell_type,gene), or --provider local, ollama or openai",
             ),
             Provider::Openai | Provider::Ollama if self.model.model.is_empty() => {
                 needs("the name of a model", "pass --model, as gpt-4o or llama3.1")
             }
+            Provider::Local if self.model.model.is_empty() => needs(
+                "the folder of a language model",
+                "pass --model, as checkpoints/smollm2-135m; `screader fetch backbone` lists some",
+            ),
             _ => Ok(()),
         }
     }
@@ -202,21 +223,20 @@ impl AnnotateArgs {
 
     fn by_models(
         &self,
-        service: Service,
+        models: &Models,
         input: &Input,
         prompt: Prompt,
         record: &mut ClusterAnnotations,
     ) -> Result<()> {
         record.prompt = prompt.name();
-        let questions = self.questions(input, prompt);
-        let models = Models { args: &self.model, service };
+        let questions = self.questions(input, prompt, models.names());
         if self.model.dry_run {
             return models.show(&questions);
         }
         models.ask(&questions, record)
     }
 
-    fn questions(&self, input: &Input, prompt: Prompt) -> Questions {
+    fn questions(&self, input: &Input, prompt: Prompt, models: Vec<String>) -> Questions {
         let repeats = usize::from(self.model.repeats);
         // The same question at no temperature has the same answer.
         let usual = if repeats > 1 { 0.7 } else { 0.0 };
@@ -225,7 +245,7 @@ impl AnnotateArgs {
             prompt,
             tissue: self.tissue.clone(),
             n_markers: self.n_markers,
-            models: self.model.model.clone(),
+            models,
             repeats,
             temperature: self.model.temperature.unwrap_or(usual),
             seed: self.model.seed,

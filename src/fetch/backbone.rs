@@ -70,12 +70,13 @@ fn checked_repo(name: &str, known: &[Backbone]) -> Result<String> {
 /// Configuration, tokenizer and safetensors, only at the top: the `original/` and `onnx/` folders
 /// hold the same weights again.
 fn is_wanted(name: &str) -> bool {
-    const NAMED: [&str; 8] = [
+    const NAMED: [&str; 9] = [
         "config.json",
         "generation_config.json",
         "tokenizer.json",
         "tokenizer.model",
         "tokenizer_config.json",
+        "chat_template.jinja",
         "special_tokens_map.json",
         "added_tokens.json",
         "model.safetensors.index.json",

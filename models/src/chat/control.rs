@@ -32,8 +32,9 @@ impl ControlEncoder {
     pub(super) fn load(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        let misread =
-            |error: &dyn std::fmt::Display| Error::checkpoint(&path, "(whole file)", "a tokenizer", error);
+        let misread = |error: &dyn std::fmt::Display| {
+            Error::checkpoint(&path, "(whole file)", "a tokenizer", error)
+        };
         let mut json: Value = serde_json::from_slice(&bytes).map_err(|error| misread(&error))?;
         json["truncation"] = Value::Null;
         json["padding"] = Value::Null;
@@ -52,8 +53,8 @@ impl ControlEncoder {
                 }
             }
         }
-        let tokenizer = tokenizers::Tokenizer::from_bytes(json.to_string())
-            .map_err(|error| misread(&error))?;
+        let tokenizer =
+            tokenizers::Tokenizer::from_bytes(json.to_string()).map_err(|error| misread(&error))?;
         let published = (tokens.iter())
             .filter_map(|(spelling, id)| {
                 let other = format!("{OPEN}{spelling}{CLOSE}");
@@ -85,7 +86,11 @@ impl ControlEncoder {
     }
 
     /// Turn a rendered prompt into ids and into the text it stands for.
-    pub(super) fn encode(&self, prompt: &str, add_special_tokens: bool) -> Result<(Vec<u32>, String)> {
+    pub(super) fn encode(
+        &self,
+        prompt: &str,
+        add_special_tokens: bool,
+    ) -> Result<(Vec<u32>, String)> {
         let mut marked = String::with_capacity(prompt.len());
         let mut rest = prompt;
         while let Some(character) = rest.chars().next() {

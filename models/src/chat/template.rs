@@ -64,8 +64,10 @@ impl Template {
         turns: &[NeutralTurn],
         named: &BTreeMap<String, String>,
     ) -> Result<String> {
-        let mut context: BTreeMap<&str, Value> =
-            named.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))).collect();
+        let mut context: BTreeMap<&str, Value> = named
+            .iter()
+            .map(|(name, token)| (name.as_str(), Value::from(token.as_str())))
+            .collect();
         let message = |turn: &NeutralTurn| {
             Value::from_pairs([("role", turn.role), ("content", turn.content.as_str())])
         };
@@ -155,7 +157,10 @@ impl Formatter for Spaced {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_value<W: std::io::Write + ?Sized>(&mut self, writer: &mut W) -> std::io::Result<()> {
+    fn begin_object_value<W: std::io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
         writer.write_all(b": ")
     }
 }

@@ -7,7 +7,7 @@ use screader_models::chat::{Chat, ChatTurn};
 use screader_models::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use crate::tiny::goldens;
+use crate::talker::goldens;
 
 /// The chat tokenizer with other settings beside it.
 fn folder(settings: &Value) -> tempfile::TempDir {
@@ -100,10 +100,11 @@ fn no_text_that_is_said_becomes_a_control_token() {
     for name in ["turns with tags", "alternating", "dated", "python methods", "no system"] {
         let folder = with_template(name);
         let (chat, tokenizer) = (chat(folder.path()), Tokenizer::load(folder.path()).unwrap());
-        let control: Vec<u32> = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<think>"]
-            .iter()
-            .map(|one| tokenizer.encode(one, false).unwrap()[0])
-            .collect();
+        let control: Vec<u32> =
+            ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<think>"]
+                .iter()
+                .map(|one| tokenizer.encode(one, false).unwrap()[0])
+                .collect();
         let count = |content: &str| {
             let found = chat.prompt(&[user(content)]).unwrap();
             let spelled = found.text.contains(content.trim());
@@ -126,9 +127,15 @@ fn a_model_without_a_template_gets_the_plain_form() {
     let chat = chat(folder.path());
     assert!(!chat.has_template());
     assert!(chat.stops().contains(&"\nUser:"));
-    let turns = [system("You name cells."), user("CD3D?"), ChatTurn { role: "assistant", content: "T cells" }, user("LYZ?")];
+    let turns = [
+        system("You name cells."),
+        user("CD3D?"),
+        ChatTurn { role: "assistant", content: "T cells" },
+        user("LYZ?"),
+    ];
     let found = chat.prompt(&turns).unwrap();
-    let expected = "You name cells.\n\nUser: CD3D?\n\nAssistant: T cells\n\nUser: LYZ?\n\nAssistant:";
+    let expected =
+        "You name cells.\n\nUser: CD3D?\n\nAssistant: T cells\n\nUser: LYZ?\n\nAssistant:";
     assert_eq!(found.text, expected);
     let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!(found.ids, tokenizer.encode(expected, true).unwrap());
@@ -173,6 +180,9 @@ fn templates_that_fail_say_so_in_one_line() {
     refused("{{ raise_exception('only\none') }}", "only one");
     refused("{{ messages[0].content.no_such_method() }}", "no_such_method");
     refused("{{ strftime_now('%Q') }}", "%Q");
-    refused("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", "fuel");
+    refused(
+        "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
+        "fuel",
+    );
     refused("{# nothing #}", "empty text");
 }

@@ -5,5 +5,6 @@
 
 mod chat;
 mod parity;
+mod talker;
 mod text;
 mod tiny;

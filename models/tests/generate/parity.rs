@@ -7,7 +7,8 @@ use screader_models::llama::{Finish, Kernels, LanguageModel, Sampling};
 use screader_models::llama2c::convert_llama2c;
 use serde_json::{Value, json};
 
-use crate::tiny::{Golden, altered, distance, goldens, load};
+use crate::talker::goldens;
+use crate::tiny::{Golden, altered, distance, load};
 
 const BOTH: [Kernels; 2] = [Kernels::Plain(DType::F32), Kernels::Host];
 const KINDS: [&str; 7] =

@@ -6,7 +6,8 @@ use screader_models::llama::{
 use screader_models::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use crate::tiny::{load, talker};
+use crate::talker::talker;
+use crate::tiny::load;
 
 fn settings(seed: u64, max_tokens: usize, stop: &[&str]) -> GenerateSettings {
     let sampling = Sampling { temperature: 0.6, top_k: None, top_p: 1.0, seed };
@@ -61,7 +62,11 @@ fn a_stop_ends_the_text_before_it_and_is_never_shown() {
         let stop: String = window.iter().map(|(_, character)| character).collect();
         let told = run(&["never to be seen", &stop]);
         let at = whole.text.find(&stop).unwrap();
-        assert_eq!((told.text.as_str(), told.finish), (&whole.text[..at], Finish::Stop), "{stop:?}");
+        assert_eq!(
+            (told.text.as_str(), told.finish),
+            (&whole.text[..at], Finish::Stop),
+            "{stop:?}"
+        );
         assert!(told.ids.len() <= whole.ids.len());
     }
 }

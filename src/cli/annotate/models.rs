@@ -1,16 +1,17 @@
 //! Which language model is asked, through what, and what for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::annotate::{Asked, ClusterAnnotations, Questions, ask};
+use crate::device::Device;
 use crate::embed::OPENAI_BASE_URL;
 use crate::llm::web::{NcbiSearch, SearchEngines, Searching, SearxngSearch};
 use crate::llm::{
-    ChatModel, ChatPrice, Cost, OLLAMA_BASE_URL, Ollama, OllamaSettings, OpenAiChat, Paid, Purse,
-    Recording, estimate,
+    ChatModel, ChatPrice, Cost, LocalModel, OLLAMA_BASE_URL, Ollama, OllamaSettings, OpenAiChat,
+    Paid, Purse, Recording, estimate,
 };
 use crate::service::{ApiKey, Patience, is_this_machine};
 use crate::{Error, Result};
@@ -21,7 +22,7 @@ const NCBI: &str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Language models")]
 pub(super) struct ModelArgs {
-    /// The model, as the provider names it; several vote.
+    /// The model, as the provider names it, or the folder of a local one; several vote.
     #[arg(long, value_name = "NAME")]
     pub(super) model: Vec<String>,
     /// Address of the service [default: OpenAI's, or Ollama's on this machine].
@@ -71,25 +72,45 @@ pub(super) struct ModelArgs {
 pub(super) enum Service {
     Openai,
     Ollama,
+    /// None: the model runs in this process.
+    Local,
 }
 
 /// A service and how it is asked.
 pub(super) struct Models<'a> {
     pub(super) args: &'a ModelArgs,
     pub(super) service: Service,
+    /// Where a local model runs.
+    pub(super) device: Device,
 }
 
 impl Models<'_> {
-    fn base_url(&self) -> &str {
+    /// The names of the models, as the record and the questions have them.
+    pub(super) fn names(&self) -> Vec<String> {
+        // Where a folder lies on this machine is nobody else's business.
+        let name = |model: &String| match (self.service, Path::new(model).file_name()) {
+            (Service::Local, Some(name)) => name.to_string_lossy().into_owned(),
+            _ => model.clone(),
+        };
+        self.args.model.iter().map(name).collect()
+    }
+
+    /// The address of the service; a local model has none.
+    fn base_url(&self) -> Option<&str> {
         let usual = match self.service {
             Service::Ollama => OLLAMA_BASE_URL,
             Service::Openai => OPENAI_BASE_URL,
+            Service::Local => return None,
         };
-        self.args.base_url.as_deref().unwrap_or(usual)
+        Some(self.args.base_url.as_deref().unwrap_or(usual))
+    }
+
+    fn place(&self) -> String {
+        self.base_url().map_or_else(|| format!("{}, on this machine", self.device), str::to_owned)
     }
 
     fn price(&self, model: &str) -> Option<ChatPrice> {
-        ChatPrice::of_model(model, Some(self.base_url()))
+        ChatPrice::of_model(model, self.base_url())
     }
 
     /// What all questions cost at most.
@@ -113,7 +134,7 @@ impl Models<'_> {
             }
         }
         eprintln!("{} questions, at most {}", requests.len(), self.estimate(questions));
-        eprintln!("would go to {}; nothing was asked", self.base_url());
+        eprintln!("would go to {}; nothing was asked", self.place());
         Ok(())
     }
 
@@ -140,9 +161,9 @@ impl Models<'_> {
             None => searching,
         };
         if self.args.replay.is_none() {
-            eprintln!("asking    {}, at most {}", self.base_url(), self.estimate(questions));
+            eprintln!("asking    {}, at most {}", self.place(), self.estimate(questions));
         }
-        let progress = bar();
+        let progress = bar("questions");
         let found = ask(&model, questions, &progress);
         progress.finish_and_clear();
         let Asked { clusters, usage, notes } = found?;
@@ -176,9 +197,8 @@ impl Models<'_> {
 
     fn model(&self) -> Result<Box<dyn ChatModel>> {
         let key = ApiKey::from_environment(&self.args.key_variable);
-        let url = self.base_url();
-        Ok(match self.service {
-            Service::Ollama => {
+        Ok(match (self.service, self.base_url()) {
+            (Service::Ollama, Some(url)) => {
                 // A key of another service is none of Ollama's business.
                 let key = self
                     .args
@@ -188,7 +208,7 @@ impl Models<'_> {
                     .filter(|_| self.args.key_variable != "OPENAI_API_KEY");
                 Box::new(Ollama::new(url, key, OllamaSettings::default(), Patience::default())?)
             }
-            Service::Openai => {
+            (Service::Openai, Some(url)) => {
                 let replayed = self.args.replay.is_some();
                 if key.is_none() && url == OPENAI_BASE_URL && !replayed {
                     return Err(Error::input(
@@ -200,11 +220,27 @@ impl Models<'_> {
                 }
                 Box::new(OpenAiChat::new(url, key, Patience::default())?)
             }
+            (Service::Local, _) | (_, None) => Box::new(self.local()?),
         })
     }
 
+    fn local(&self) -> Result<LocalModel> {
+        let [folder] = self.args.model.as_slice() else {
+            let found = self.args.model.len();
+            let remedy = "ask the others in runs of their own";
+            return Err(Error::input("--model", "one folder of a local model", found, remedy));
+        };
+        let progress = bar("layers");
+        let model = LocalModel::open_with(Path::new(folder), self.device, &|done, total| {
+            progress.set_length(total as u64);
+            progress.set_position(done as u64);
+        });
+        progress.finish_and_clear();
+        model
+    }
+
     fn searches_itself(&self) -> bool {
-        self.service == Service::Openai && self.base_url() == OPENAI_BASE_URL
+        self.service == Service::Openai && self.base_url() == Some(OPENAI_BASE_URL)
     }
 
     fn engines(&self) -> Result<SearchEngines> {
@@ -220,7 +256,8 @@ impl Models<'_> {
     }
 }
 
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("questions {bar:30} {pos}/{len}, {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+fn bar(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_prefix(what).with_style(style)
 }

@@ -49,8 +49,7 @@ impl<B: Backend> Decoder<B> {
             let (key, value) = self.keys_and_values(layer, normed, &one, &rotation);
             *keys = Tensor::cat(vec![keys.clone(), key], 2);
             *values = Tensor::cat(vec![values.clone(), value], 2);
-            let (mixed, _) =
-                attention::single(query, keys.clone(), values.clone(), hidden.clone());
+            let (mixed, _) = attention::single(query, keys.clone(), values.clone(), hidden.clone());
             let mixed = mixed.reshape([1, kv_heads * group * width]);
             let middle = add(x, layer.output.forward(mixed));
             x = self.mlp(layer, middle).0;

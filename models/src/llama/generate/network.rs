@@ -3,13 +3,13 @@
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use screader_kernels::host::{self, Affine};
 
+use crate::Result;
 use crate::llama::config::LlamaConfig;
 use crate::llama::decoder::{Cache, Decoder};
 use crate::llama::host::HostDecoder;
 use crate::llama::precision::Kernels;
 use crate::llama::run::Run;
 use crate::llama::weights::Source;
-use crate::Result;
 
 /// What tells the next token: logits `[vocab_size]` after rows of embeddings.
 pub(super) trait Network: Send + Sync {
