@@ -100,7 +100,14 @@ fn counts_become_named_clusters_and_a_page_without_network() {
 
     done(&screader(folder.path(), &["report", "named"]));
     let page = std::fs::read_to_string(path("named/report.html")).unwrap();
-    for words in ["Cells by label", "Cells by counts", "figures/markers.svg", "Left this machine"] {
+    for words in [
+        "Cells by label",
+        "Cells by counts",
+        "figures/markers.svg",
+        "Left this machine",
+        "Barcode curve",
+        "knee",
+    ] {
         assert!(page.contains(words), "{words} is missing");
     }
     assert!(!page.contains("<script") && !page.contains("src=\"http"), "nothing is fetched");
@@ -285,4 +292,81 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let line = refused(at, &["report", "x"]);
     assert!(line.contains("annotations.json"), "{line}");
     assert!(!at.join("x").exists(), "nothing is half written");
+}
+
+#[test]
+fn an_ablation_compares_models_prompts_and_numbers_of_markers_and_asks_nothing_twice() {
+    let (folder, server) = (markers(), server());
+    let url = format!("{}/v1", server.url());
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("truth.csv", "cluster,type\n0,T cell\n1,macrophage\n");
+    write("known.csv", "cell_type,gene\nT cell,CD3D\nT cell,IL7R\nmonocyte,LYZ\nmonocyte,S100A8\n");
+    let ablate = [
+        "ablate",
+        "markers.csv",
+        "--truth",
+        "truth.csv",
+        "--marker-table",
+        "known.csv",
+        "--base-url",
+        &url,
+        "--model",
+        "m",
+        "--prompt",
+        "hou_ji",
+        "--n-markers",
+        "1,2",
+        "--key-variable",
+        "SOME_KEY",
+        "--record",
+        "run.jsonl",
+        "--json",
+        "--out",
+        "ablation",
+    ];
+    let output = screader(folder.path(), &ablate);
+    done(&output);
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let seen: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (
+                row["model"].as_str().unwrap(),
+                row["n_markers"].as_u64().unwrap(),
+                row["right"].as_f64().unwrap(),
+            )
+        })
+        .collect();
+    // One marker alone names nothing by tables; the server's two answers take turns.
+    let expected = [("tables", 1, 0.0), ("tables", 2, 0.5), ("m", 1, 0.5), ("m", 2, 1.0)];
+    assert_eq!(seen, expected);
+    assert_eq!((rows[3]["tokens"].as_u64(), rows[0]["tokens"].as_u64()), (Some(55), Some(0)));
+    assert_eq!(server.requests().len(), 2);
+    assert!(
+        server.requests()[0].body.contains("CD3D") && !server.requests()[0].body.contains("IL7R")
+    );
+    let read =
+        |name: &str| std::fs::read_to_string(folder.path().join("ablation").join(name)).unwrap();
+    let labels = read("labels.csv");
+    assert!(labels.contains("1,macrophage,unknown,monocyte,Monocytes,Macrophages\n"), "{labels}");
+    let table = read("ablation.csv");
+
+    // Stopped and begun again: everything is in the recording.
+    done(&screader(folder.path(), &ablate));
+    assert_eq!((server.requests().len(), read("ablation.csv")), (2, table));
+    let nothing = ["ablate", "markers.csv", "--truth", "truth.csv", "--out", "other"];
+    assert!(refused(folder.path(), &nothing).contains("--model"));
+    let no_truth = [
+        "ablate",
+        "markers.csv",
+        "--truth",
+        "cell_type",
+        "--marker-table",
+        "known.csv",
+        "--out",
+        "other",
+    ];
+    assert!(refused(folder.path(), &no_truth).contains("no such file"));
 }

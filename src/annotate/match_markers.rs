@@ -132,7 +132,7 @@ fn annotation(cluster: &ClusterMarkers, fits: &[Fit]) -> ClusterAnnotation {
 }
 
 /// The chance that of `drawn` genes out of `all` at least `shared` are among `special`.
-fn at_least(shared: usize, drawn: usize, special: usize, all: usize) -> f64 {
+pub(super) fn at_least(shared: usize, drawn: usize, special: usize, all: usize) -> f64 {
     let (drawn, special) = (drawn.min(all), special.min(all));
     let choose = |n: usize, k: usize| {
         ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0)

@@ -14,7 +14,7 @@ pub const UNKNOWN: &str = "unknown";
 const VERSION: u32 = 1;
 
 /// The named clusters of a run: `annotations.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterAnnotations {
     /// Version of this layout.
     pub version: u32,

@@ -1,6 +1,6 @@
 //! `screader annotate`: clusters in, named clusters out, without training.
 
-mod models;
+pub(super) mod models;
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use super::settings::MachineArgs;
 use crate::annotate::{
     Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells, Prompt,
-    Questions, UNKNOWN, match_markers, read_marker_table,
+    UNKNOWN, match_markers, read_marker_table,
 };
 use crate::cells::Column;
 use crate::genes::Species;
 use crate::io::{self, Annotations, ReadOptions};
-use crate::llm::Cost;
+use crate::llm::{Cost, Purse};
 use crate::ontology::CellOntology;
 use crate::prep::GroupTest;
 use crate::{Error, Result};
@@ -70,6 +70,13 @@ pub(super) struct AnnotateArgs {
     /// The Cell Ontology (cl-basic.obo): labels get its ids.
     #[arg(long, value_name = "OBO")]
     ontology: Option<PathBuf>,
+    /// How to ask: hou_ji, structured (JSON with confidence and evidence), deepseq, deepseq_named, gpt_oss_note, or a
+    /// template file.
+    #[arg(long, value_name = "NAME", default_value = "hou_ji", help_heading = "Language models")]
+    prompt: String,
+    /// Show the questions, where they would go, and what they would cost; ask nothing.
+    #[arg(long, help_heading = "Language models")]
+    dry_run: bool,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -98,7 +105,7 @@ struct Input {
 impl AnnotateArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
-        let prompt: Prompt = self.model.prompt.parse()?;
+        let prompt: Prompt = self.prompt.parse()?;
         self.check()?;
         let device = self.machine.device()?;
         let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
@@ -112,7 +119,7 @@ impl AnnotateArgs {
                 self.by_models(&models, &input, prompt, &mut record)?;
             }
         }
-        if self.model.dry_run {
+        if self.dry_run {
             return Ok(());
         }
         for one in &mut record.clusters {
@@ -229,29 +236,15 @@ impl AnnotateArgs {
         record: &mut ClusterAnnotations,
     ) -> Result<()> {
         record.prompt = prompt.name();
-        let questions = self.questions(input, prompt, models.names());
-        if self.model.dry_run {
+        let clusters = input.clusters.clone();
+        let args = &self.model;
+        let questions =
+            args.questions(clusters, prompt, &self.tissue, self.n_markers, models.names());
+        if self.dry_run {
             return models.show(&questions);
         }
-        models.ask(&questions, record)
-    }
-
-    fn questions(&self, input: &Input, prompt: Prompt, models: Vec<String>) -> Questions {
-        let repeats = usize::from(self.model.repeats);
-        // The same question at no temperature has the same answer.
-        let usual = if repeats > 1 { 0.7 } else { 0.0 };
-        Questions {
-            clusters: input.clusters.clone(),
-            prompt,
-            tissue: self.tissue.clone(),
-            n_markers: self.n_markers,
-            models,
-            repeats,
-            temperature: self.model.temperature.unwrap_or(usual),
-            seed: self.model.seed,
-            web: self.model.web,
-            concurrency: self.model.concurrency,
-        }
+        let purse = Purse::new(self.model.max_cost);
+        models.ask(&models.open()?, &purse, &questions, record)
     }
 
     /// Write a copy of the cells with their names.

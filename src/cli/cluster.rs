@@ -4,7 +4,7 @@ mod cells;
 mod markers;
 mod output;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -15,7 +15,7 @@ use crate::prep::{
     BarcodeCurve, CellFilter, ClusterConfig, Clustered, FilterConfig, GroupTest, HvgFlavor,
     InflectionPoint, KneePoint, N_COMPS, N_NEIGHBORS, cluster, inflection, knee,
 };
-use crate::report::{QualityFigures, write_quality};
+use crate::report::{Quality, write_quality};
 use crate::{Error, Result, whole_file};
 use cells::{Measured, Prepared};
 
@@ -103,33 +103,64 @@ enum FilterName {
     Inflection,
 }
 
+/// How long each step takes.
+struct Clock {
+    done: serde_json::Map<String, serde_json::Value>,
+    step: &'static str,
+    began: Instant,
+}
+
+impl Clock {
+    fn start(step: &'static str) -> Self {
+        Self { done: serde_json::Map::new(), step, began: Instant::now() }
+    }
+
+    fn begin(&mut self, step: &'static str) {
+        let milliseconds = self.began.elapsed().as_millis() as f64;
+        self.done.insert(self.step.to_owned(), (milliseconds / 1000.0).into());
+        (self.step, self.began) = (step, Instant::now());
+    }
+
+    fn stop(mut self) -> serde_json::Value {
+        self.begin("");
+        self.done.into()
+    }
+}
+
 impl ClusterArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
-        let began = Instant::now();
         self.refuse_outputs()?;
+        let mut clock = Clock::start("measuring");
         let measured = Measured::read(&self.data, self.layer.as_deref())?;
         eprintln!("matrix    {} ({})", measured.name, measured.state);
+        let quality = self.quality(&measured)?;
         if let Some(folder) = &self.figures {
-            self.draw(&measured, folder)?;
+            write_quality(&quality, folder)?;
         }
+        clock.begin("reading");
         let prepared = measured.prepare(&self.filter_config(), self.min_cells)?;
         eprintln!("kept      {}", prepared.summary());
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(200));
         let config = self.cluster_config();
         let counts = prepared.counts.as_ref();
-        let found = cluster(&prepared.normalised, counts, &config, |step| bar.set_message(step));
+        let found = cluster(&prepared.normalised, counts, &config, |step| {
+            bar.set_message(step);
+            clock.begin(step);
+        });
         bar.finish_and_clear();
         let found = found?;
-        let summary = self.summary(&prepared, &found);
+        clock.begin("writing");
+        let mut summary = self.summary(&prepared, &found);
         let table = self.markers.as_ref().map(|path| markers::table(&prepared, &found, path));
         let table = table.transpose()?;
-        output::write(prepared, &found, &config, &self.data, &self.out)?;
+        output::write(prepared, &found, &config, &quality, &self.data, &self.out)?;
         if let (Some(path), Some(table)) = (&self.markers, table) {
             markers::write(&table, path)?;
         }
-        self.report(&summary, began.elapsed());
+        summary["seconds"] = clock.stop();
+        self.report(&summary);
         Ok(())
     }
 
@@ -177,8 +208,8 @@ impl ClusterArgs {
         }
     }
 
-    /// Draw what each filter would do; a curve without knee or inflection has no line for it.
-    fn draw(&self, measured: &Measured, folder: &Path) -> Result<()> {
+    /// Sum up what each filter would do; a curve without knee or inflection has no line for it.
+    fn quality(&self, measured: &Measured) -> Result<Quality> {
         let curve = match measured.has_counts() {
             true => Some(BarcodeCurve::new(&measured.metrics.total_counts)?),
             false => None,
@@ -191,10 +222,8 @@ impl ClusterArgs {
             let inflection = inflection(curve, self.inflection).ok();
             thresholds.extend(inflection.map(|least| ("inflection", least)));
         }
-        let n_genes_by_counts = &measured.metrics.n_genes_by_counts;
-        let curve = curve.as_ref();
-        let figures = QualityFigures { curve, thresholds, n_genes_by_counts, min_genes };
-        write_quality(&figures, folder)
+        let genes = &measured.metrics.n_genes_by_counts;
+        Ok(Quality::new(curve.as_ref(), &thresholds, genes, min_genes))
     }
 
     fn summary(&self, prepared: &Prepared, found: &Clustered) -> serde_json::Value {
@@ -219,7 +248,7 @@ impl ClusterArgs {
         })
     }
 
-    fn report(&self, summary: &serde_json::Value, took: Duration) {
+    fn report(&self, summary: &serde_json::Value) {
         match self.json {
             true => println!("{summary}"),
             false => {
@@ -236,7 +265,9 @@ impl ClusterArgs {
             }
         }
         eprintln!("variable  {} genes", summary["highly_variable"]);
-        eprintln!("took      {:.1} s", took.as_secs_f64());
+        let seconds = summary["seconds"].as_object().into_iter().flatten();
+        let took: f64 = seconds.filter_map(|(_, seconds)| seconds.as_f64()).sum();
+        eprintln!("took      {took:.1} s");
         let folder = self.figures.iter();
         for path in [&self.out].into_iter().chain(&self.markers).chain(folder) {
             eprintln!("wrote     {}", path.display());

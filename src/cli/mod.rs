@@ -1,5 +1,6 @@
 //! What can be typed: one verb, one file. Each file holds the verb's arguments and `run`.
 
+mod ablate;
 mod annotate;
 mod bench;
 mod cluster;
@@ -34,6 +35,7 @@ enum Verb {
     Report(report::ReportArgs),
     Evaluate(evaluate::EvaluateArgs),
     Annotate(Box<annotate::AnnotateArgs>),
+    Ablate(Box<ablate::AblateArgs>),
     Bench(Box<bench::BenchArgs>),
     Cluster(Box<cluster::ClusterArgs>),
     Embed(embed::EmbedArgs),
@@ -53,6 +55,7 @@ impl Cli {
             Verb::Report(args) => args.run(),
             Verb::Evaluate(args) => args.run(),
             Verb::Annotate(args) => args.run(),
+            Verb::Ablate(args) => args.run(),
             Verb::Bench(args) => args.run(),
             Verb::Cluster(args) => args.run(),
             Verb::Embed(args) => args.run(),

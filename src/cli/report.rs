@@ -53,6 +53,9 @@ impl ReportArgs {
             let clustered = ClusteredCells::of(&cells, &path, column.as_deref(), None)?;
             report.cells = mapped(&cells, &clustered, &record, &path)?;
             report.markers = dots(&clustered, &record);
+            // Of another version or by another hand, it is not drawn.
+            report.quality =
+                io::read_uns(&path, "quality")?.and_then(|text| serde_json::from_str(&text).ok());
             if report.cells.is_none() {
                 report.notes.push("the cells have no UMAP: no map is drawn".to_owned());
             }

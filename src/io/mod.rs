@@ -77,3 +77,16 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Cells> {
     }
     Ok(cells)
 }
+
+/// Read the text `uns["screader"][name]` of an h5ad; `None` where there is none.
+///
+/// # Errors
+/// If the file is missing, of another kind, or damaged.
+pub fn read_uns(path: &Path, name: &str) -> Result<Option<String>> {
+    let Format::H5ad(file) = Format::of(path)? else { return Ok(None) };
+    let key = format!("uns/screader/{name}");
+    match file.node(&key)? {
+        Some(hdf5::Node::Array) => Ok(array::Array::open(&file, &key)?.read_texts()?.pop()),
+        _ => Ok(None),
+    }
+}

@@ -23,7 +23,7 @@ pub struct Annotations {
     pub obs: Vec<(String, Column)>,
     /// Arrays of `obsm`, one row per cell of the input.
     pub obsm: Vec<(String, SpooledRows)>,
-    /// Texts of `uns["screader"]`, which they replace.
+    /// Texts of `uns["screader"]`; those of other names that are there stay.
     pub uns: Vec<(String, String)>,
 }
 
@@ -181,7 +181,15 @@ fn plan<'a>(
         if file.node("uns")?.is_none() {
             edits.push(Edit::Create("uns".to_owned(), dict(Vec::new())));
         }
-        edits.extend(replacement(file, "uns/screader".to_owned(), uns_tree(annotations))?);
+        match file.node("uns/screader")? {
+            Some(Node::Group) => {
+                for (name, text) in &annotations.uns {
+                    let key = format!("uns/screader/{name}");
+                    edits.extend(replacement(file, key, text_tree(text))?);
+                }
+            }
+            _ => edits.extend(replacement(file, "uns/screader".to_owned(), uns_tree(annotations))?),
+        }
     }
     Ok(edits)
 }

@@ -35,6 +35,7 @@ pub use nearest::{Metric, Nearest, nearest};
 pub use neighbors::{N_NEIGHBORS, Neighbors, neighbors};
 pub use pca::{N_COMPS, Pca, pca};
 pub use qc::{QcMetrics, calculate_qc_metrics};
+pub(crate) use rank_genes_groups::benjamini_hochberg;
 pub use rank_genes_groups::{GroupGenes, GroupTest, rank_genes_groups};
 pub use savitzky_golay::{find_peaks, savgol_filter};
 pub use scale::{Scaled, scale};

@@ -41,7 +41,7 @@ use crate::bench::summary::Summary;
 use crate::{Error, Result, whole_file};
 use figures::{Figure, Figures};
 use palette::Palette;
-pub use quality::{QualityFigures, write_quality};
+pub use quality::{Quality, Threshold, write_quality};
 use raster::Rasteriser;
 use svg::Look;
 

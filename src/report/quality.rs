@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::axis::Axis;
 use super::put;
 use super::svg::{Anchor, Ink, Look, Svg, Type, words};
@@ -17,17 +19,78 @@ const POINTS: usize = 400;
 /// Bars of the histogram.
 const BARS: usize = 50;
 
-/// What quality control saw and where its filters cut.
-#[derive(Debug, Clone)]
-pub struct QualityFigures<'a> {
-    /// Total counts over rank; nothing where the matrix holds no counts.
-    pub curve: Option<&'a BarcodeCurve>,
-    /// Names of filters, with the total counts at which they cut the curve.
-    pub thresholds: Vec<(&'static str, f64)>,
-    /// Genes of each cell.
-    pub n_genes_by_counts: &'a [u32],
+/// What quality control saw and where its filters cut, small enough to travel with the cells.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Rank and total counts of some cells, greatest first; empty where the matrix holds no counts.
+    pub curve: Vec<[f64; 2]>,
+    /// Where filters cut the curve.
+    pub thresholds: Vec<Threshold>,
     /// Genes that the standard filter asks for.
     pub min_genes: u32,
+    /// Most genes of a cell.
+    pub most_genes: u32,
+    /// Number of cells by their genes, in bars of equal width from 0 to `most_genes`.
+    pub cells_by_genes: Vec<usize>,
+}
+
+/// Where a filter cuts the barcode curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The filter.
+    pub name: String,
+    /// Total counts that a cell has at least.
+    pub total_counts: f64,
+    /// The part of all cells that has them.
+    pub kept: f64,
+}
+
+impl Quality {
+    /// Sum up the barcode curve, filters with the total counts at which they cut it, and the genes of each cell.
+    pub fn new(
+        curve: Option<&BarcodeCurve>,
+        thresholds: &[(&str, f64)],
+        n_genes_by_counts: &[u32],
+        min_genes: u32,
+    ) -> Self {
+        let totals = curve.map_or(&[][..], |curve| &curve.totals);
+        let threshold = |&(name, total_counts): &(&str, f64)| {
+            let kept = totals.partition_point(|&other| other >= total_counts);
+            let kept = kept as f64 / totals.len().max(1) as f64;
+            Threshold { name: name.to_owned(), total_counts, kept }
+        };
+        let most_genes = n_genes_by_counts.iter().copied().max().unwrap_or(0).max(min_genes).max(1);
+        let width = f64::from(most_genes) / BARS as f64;
+        let mut cells_by_genes = vec![0usize; BARS];
+        for &genes in n_genes_by_counts {
+            cells_by_genes[((f64::from(genes) / width) as usize).min(BARS - 1)] += 1;
+        }
+        Self {
+            curve: curve.map_or_else(Vec::new, thinned),
+            thresholds: thresholds.iter().map(threshold).collect(),
+            min_genes,
+            most_genes,
+            cells_by_genes,
+        }
+    }
+}
+
+/// Points in even steps of the logarithm of the rank: the top of the curve has few, its tail thousands.
+fn thinned(curve: &BarcodeCurve) -> Vec<[f64; 2]> {
+    let step = log(curve.barcodes as f64).max(0.1) / POINTS as f64;
+    let mut points: Vec<[f64; 2]> = Vec::new();
+    let mut next = 0f64;
+    for (&rank, &total) in curve.ranks.iter().zip(&curve.totals) {
+        if log(rank) >= next || rank as usize == curve.barcodes {
+            points.push([rank, total]);
+            next = log(rank) + step;
+        }
+    }
+    points
+}
+
+fn log(value: f64) -> f64 {
+    value.max(1.0).log10()
 }
 
 /// Leave `barcode_curve.svg`, where there is a curve, and `genes_per_cell.svg` in a folder, which is made if it
@@ -35,18 +98,17 @@ pub struct QualityFigures<'a> {
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to.
-pub fn write_quality(figures: &QualityFigures<'_>, folder: &Path) -> Result<()> {
+pub fn write_quality(quality: &Quality, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
-    if let Some(curve) = figures.curve {
-        let drawing = barcode_curve(curve, &figures.thresholds);
+    if let Some(drawing) = barcode_curve(quality, Look::File) {
         put(&folder.join("barcode_curve.svg"), drawing.as_bytes())?;
     }
-    let drawing = genes_per_cell(figures.n_genes_by_counts, figures.min_genes);
+    let drawing = genes_per_cell(quality, Look::File);
     put(&folder.join("genes_per_cell.svg"), drawing.as_bytes())
 }
 
-fn begin(title: &str) -> Svg {
-    Svg::new(LEFT + WIDTH + 20.0, TOP + HEIGHT + 44.0, title, Look::File)
+fn begin(title: &str, look: Look) -> Svg {
+    Svg::new(LEFT + WIDTH + 20.0, TOP + HEIGHT + 44.0, title, look)
 }
 
 fn faint(anchor: Anchor) -> Type {
@@ -60,14 +122,13 @@ fn name_axes(svg: &mut Svg, across: &str, up: &str) {
     svg.text([13.0, TOP + HEIGHT / 2.0], up, turned);
 }
 
-/// Total counts over rank, both logarithmic, with a line for each threshold.
-fn barcode_curve(curve: &BarcodeCurve, thresholds: &[(&'static str, f64)]) -> String {
-    let log = |value: f64| value.max(1.0).log10();
-    let top = curve.totals.first().copied().map_or(1.0, log).ceil().max(1.0);
-    let end = log(curve.barcodes as f64).max(0.1);
+/// Total counts over rank, both logarithmic, with a line for each threshold; nothing without a curve.
+pub(super) fn barcode_curve(quality: &Quality, look: Look) -> Option<String> {
+    let ([_, greatest], [last, _]) = (quality.curve.first()?, quality.curve.last()?);
+    let (top, end) = (log(*greatest).ceil().max(1.0), log(*last).max(0.1));
     let x = Axis { values: [0.0, end], pixels: [LEFT, LEFT + WIDTH] };
     let y = Axis { values: [0.0, top], pixels: [TOP + HEIGHT, TOP] };
-    let mut svg = begin("Barcode curve: total counts of each cell, greatest first");
+    let mut svg = begin("Barcode curve: total counts of each cell, greatest first", look);
     for (axis, is_across) in [(x, true), (y, false)] {
         for power in 0..=axis.values[1].floor() as i32 {
             let at = axis.at(f64::from(power));
@@ -82,21 +143,12 @@ fn barcode_curve(curve: &BarcodeCurve, thresholds: &[(&'static str, f64)]) -> St
         }
     }
     name_axes(&mut svg, "rank of the cell", "total counts");
-    // Even steps of the logarithm: the top of the curve has few points, its tail thousands.
-    let mut drawn: Vec<[f64; 2]> = Vec::new();
-    let mut next = 0f64;
-    for (&rank, &total) in curve.ranks.iter().zip(&curve.totals) {
-        if log(rank) >= next || rank as usize == curve.barcodes {
-            drawn.push([x.at(log(rank)), y.at(log(total))]);
-            next = log(rank) + end / POINTS as f64;
-        }
-    }
+    let drawn: Vec<[f64; 2]> =
+        quality.curve.iter().map(|[rank, total]| [x.at(log(*rank)), y.at(log(*total))]).collect();
     svg.path(&drawn, Ink::Accent, 2.0, "");
     let mut taken: Vec<f64> = Vec::new();
-    for &(name, total) in thresholds {
-        let at = y.at(log(total));
-        let kept = curve.totals.partition_point(|&other| other >= total);
-        let part = kept as f64 / curve.totals.len().max(1) as f64;
+    for Threshold { name, total_counts, kept } in &quality.thresholds {
+        let at = y.at(log(*total_counts));
         svg.path(&[[LEFT, at], [LEFT + WIDTH, at]], Ink::Text, 1.0, "4 3");
         // A name that would stand on another goes below its line, or further down.
         let mut label_at = at - 4.0;
@@ -104,24 +156,20 @@ fn barcode_curve(curve: &BarcodeCurve, thresholds: &[(&'static str, f64)]) -> St
             label_at += 13.0;
         }
         taken.push(label_at);
-        let label = format!("{name}: {total} counts, {:.1} % of cells", 100.0 * part);
+        let label = format!("{name}: {total_counts} counts, {:.1} % of cells", 100.0 * kept);
         svg.text([LEFT + 8.0, label_at], &label, Type { rim: true, ..words(11.0) });
     }
-    svg.finish()
+    Some(svg.finish())
 }
 
 /// Cells over the number of their genes, with the least number that the standard filter asks for.
-fn genes_per_cell(genes: &[u32], min_genes: u32) -> String {
-    let most = genes.iter().copied().max().unwrap_or(0).max(min_genes).max(1);
-    let width = f64::from(most) / BARS as f64;
-    let mut cells = [0usize; BARS];
-    for &count in genes {
-        cells[((f64::from(count) / width) as usize).min(BARS - 1)] += 1;
-    }
+pub(super) fn genes_per_cell(quality: &Quality, look: Look) -> String {
+    let (cells, min_genes) = (&quality.cells_by_genes, quality.min_genes);
+    let width = f64::from(quality.most_genes) / cells.len().max(1) as f64;
     let highest = cells.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let x = Axis { values: [0.0, f64::from(most)], pixels: [LEFT, LEFT + WIDTH] };
+    let x = Axis { values: [0.0, f64::from(quality.most_genes)], pixels: [LEFT, LEFT + WIDTH] };
     let y = Axis { values: [0.0, highest * 1.05], pixels: [TOP + HEIGHT, TOP] };
-    let mut svg = begin("Genes per cell");
+    let mut svg = begin("Genes per cell", look);
     for (value, label) in y.ticks(4) {
         svg.line([LEFT, y.at(value)], [LEFT + WIDTH, y.at(value)], Ink::Rule, 1.0);
         svg.text([LEFT - 6.0, y.at(value) + 4.0], &label, faint(Anchor::End));

@@ -1,6 +1,7 @@
 //! How good predictions are: confusion and the scores that follow from it, and calibration; and how well
 //! an embedding keeps the classes apart.
 
+mod broad_type;
 mod calibration;
 mod confusion;
 mod gptcelltype;
@@ -9,7 +10,9 @@ mod largest;
 mod neighbour_purity;
 mod novelty;
 mod silhouette;
+mod token_set;
 
+pub use broad_type::broad_type;
 pub use calibration::{
     UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
     negative_log_likelihood, softmax_confidence, unknown_threshold,
@@ -21,3 +24,4 @@ pub use largest::first_largest;
 pub use neighbour_purity::neighbour_purity;
 pub use novelty::{novelty_auroc, novelty_recall};
 pub use silhouette::silhouette;
+pub use token_set::{is_alike, token_set_ratio};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::annotate::{Asked, ClusterAnnotations, Questions, ask};
+use crate::annotate::{Asked, ClusterAnnotations, ClusterMarkers, Prompt, Questions, ask};
 use crate::device::Device;
 use crate::embed::OPENAI_BASE_URL;
 use crate::llm::web::{NcbiSearch, SearchEngines, Searching, SearxngSearch};
@@ -19,37 +19,33 @@ use crate::{Error, Result};
 /// Address of NCBI's search.
 const NCBI: &str = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Language models")]
-pub(super) struct ModelArgs {
+pub(in crate::cli) struct ModelArgs {
     /// The model, as the provider names it, or the folder of a local one; several vote.
     #[arg(long, value_name = "NAME")]
-    pub(super) model: Vec<String>,
+    pub(in crate::cli) model: Vec<String>,
     /// Address of the service [default: OpenAI's, or Ollama's on this machine].
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// Environment variable that holds the key.
     #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]
     key_variable: String,
-    /// How to ask: hou_ji, structured (JSON with confidence and evidence), deepseq, deepseq_named, gpt_oss_note, or a
-    /// template file.
-    #[arg(long, value_name = "NAME", default_value = "hou_ji")]
-    pub(super) prompt: String,
     /// Ask so many times and take the vote; its agreement is the confidence.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(super) repeats: u16,
+    pub(in crate::cli) repeats: u16,
     /// Randomness of the answers [default: 0, or 0.7 with --repeats].
     #[arg(long, value_name = "T")]
-    pub(super) temperature: Option<f64>,
+    pub(in crate::cli) temperature: Option<f64>,
     /// Seed of the first answer.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) seed: u64,
+    pub(in crate::cli) seed: u64,
     /// Questions at once.
     #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(super) concurrency: usize,
+    pub(in crate::cli) concurrency: usize,
     /// Let the model search the web: OpenAI's own search, or --search-url and NCBI.
     #[arg(long)]
-    pub(super) web: bool,
+    pub(in crate::cli) web: bool,
     /// A SearXNG server to search with.
     #[arg(long, value_name = "URL", requires = "web")]
     search_url: Option<String>,
@@ -61,32 +57,66 @@ pub(super) struct ModelArgs {
     replay: Option<PathBuf>,
     /// Stop before more US dollars than this are spent.
     #[arg(long, value_name = "DOLLARS")]
-    max_cost: Option<f64>,
-    /// Show the questions, where they would go, and what they would cost; ask nothing.
-    #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(in crate::cli) max_cost: Option<f64>,
+}
+
+impl ModelArgs {
+    /// Say what is asked of `models`.
+    pub(in crate::cli) fn questions(
+        &self,
+        clusters: Vec<ClusterMarkers>,
+        prompt: Prompt,
+        tissue: &str,
+        n_markers: usize,
+        models: Vec<String>,
+    ) -> Questions {
+        let repeats = usize::from(self.repeats);
+        // The same question at no temperature has the same answer.
+        let usual = if repeats > 1 { 0.7 } else { 0.0 };
+        Questions {
+            clusters,
+            prompt,
+            tissue: tissue.to_owned(),
+            n_markers,
+            models,
+            repeats,
+            temperature: self.temperature.unwrap_or(usual),
+            seed: self.seed,
+            web: self.web,
+            concurrency: self.concurrency,
+        }
+    }
 }
 
 /// Whose interface is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Service {
+    /// OpenAI's, spoken by many services and local servers too.
     Openai,
+    /// Ollama's, on this machine unless --base-url says otherwise.
     Ollama,
-    /// None: the model runs in this process.
+    /// None: a model in a folder, run by screader itself, without a network.
     Local,
 }
 
 /// A service and how it is asked.
-pub(super) struct Models<'a> {
-    pub(super) args: &'a ModelArgs,
-    pub(super) service: Service,
+pub(in crate::cli) struct Models<'a> {
+    pub(in crate::cli) args: &'a ModelArgs,
+    pub(in crate::cli) service: Service,
     /// Where a local model runs.
-    pub(super) device: Device,
+    pub(in crate::cli) device: Device,
+}
+
+/// A service that is ready to be asked.
+pub(in crate::cli) struct Opened {
+    provider: Box<dyn ChatModel>,
+    engines: SearchEngines,
+    recording: Option<Recording>,
 }
 
 impl Models<'_> {
     /// The names of the models, as the record and the questions have them.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(in crate::cli) fn names(&self) -> Vec<String> {
         // Where a folder lies on this machine is nobody else's business.
         let name = |model: &String| match (self.service, Path::new(model).file_name()) {
             (Service::Local, Some(name)) => name.to_string_lossy().into_owned(),
@@ -125,7 +155,7 @@ impl Models<'_> {
     }
 
     /// Show the questions, where they would go, and what they would cost.
-    pub(super) fn show(&self, questions: &Questions) -> Result<()> {
+    pub(in crate::cli) fn show(&self, questions: &Questions) -> Result<()> {
         let requests = questions.requests();
         let first = requests.iter().filter(|one| Some(&one.model) == questions.models.first());
         for request in first.filter(|one| one.seed == Some(questions.seed)) {
@@ -138,25 +168,37 @@ impl Models<'_> {
         Ok(())
     }
 
-    /// Ask everything, and note what came of it.
+    /// Make the service ready: load a local model, find the key, open the recording.
     ///
     /// # Errors
-    /// Those of the provider, of the recording, and money that would not do.
-    pub(super) fn ask(&self, questions: &Questions, record: &mut ClusterAnnotations) -> Result<()> {
-        let purse = Purse::new(self.args.max_cost);
+    /// Those of the provider and of the recording.
+    pub(in crate::cli) fn open(&self) -> Result<Opened> {
         let recording = match (&self.args.record, &self.args.replay) {
             (Some(path), _) => Some(Recording::cache(path)?),
             (None, Some(path)) => Some(Recording::replay(path)?),
             (None, None) => None,
         };
-        let engines = self.engines()?;
-        let provider = self.model()?;
-        let paid = self.paid(provider, &purse);
-        let searching: Box<dyn ChatModel + '_> = match self.args.web && !self.searches_itself() {
-            true => Box::new(Searching::new(paid, &engines, false)?),
+        Ok(Opened { provider: self.model()?, engines: self.engines()?, recording })
+    }
+
+    /// Ask everything, paid for from `purse`, and note what came of it.
+    ///
+    /// # Errors
+    /// Those of the provider, of the recording, and money that would not do.
+    pub(in crate::cli) fn ask(
+        &self,
+        opened: &Opened,
+        purse: &Purse,
+        questions: &Questions,
+        record: &mut ClusterAnnotations,
+    ) -> Result<()> {
+        let before = purse.spent().dollars.unwrap_or(0.0);
+        let paid = self.paid(&opened.provider, purse);
+        let searching: Box<dyn ChatModel + '_> = match questions.web && !self.searches_itself() {
+            true => Box::new(Searching::new(paid, &opened.engines, false)?),
             false => Box::new(paid),
         };
-        let model: Box<dyn ChatModel + '_> = match &recording {
+        let model: Box<dyn ChatModel + '_> = match &opened.recording {
             Some(recording) => Box::new(recording.of(searching)),
             None => searching,
         };
@@ -174,16 +216,12 @@ impl Models<'_> {
         record.models.clone_from(&questions.models);
         record.clusters = clusters;
         record.usage = usage;
-        record.dollars = purse.spent().dollars;
+        record.dollars = purse.spent().dollars.map(|spent| spent - before);
         record.notes = notes;
         Ok(())
     }
 
-    fn paid<'a>(
-        &self,
-        provider: Box<dyn ChatModel>,
-        purse: &'a Purse,
-    ) -> Paid<'a, Box<dyn ChatModel>> {
+    fn paid<'a, M: ChatModel>(&self, provider: M, purse: &'a Purse) -> Paid<'a, M> {
         // Several models share a provider and a purse; the dearest price bounds them all.
         let prices: Option<Vec<ChatPrice>> =
             self.args.model.iter().map(|model| self.price(model)).collect();

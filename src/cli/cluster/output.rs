@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cells::Prepared;
-use crate::Result;
 use crate::cells::{Cells, Column, Frame, MatrixState};
 use crate::io::write_h5ad_with;
 use crate::prep::{ClusterConfig, Clustered, HvgFlavor};
+use crate::report::Quality;
+use crate::{Error, Result};
 
 /// Write `X` log-normalised, `layers["counts"]`, metrics and clusters in `obs`, the choice of genes in `var`,
 /// `obsm["X_pca"]` and `obsm["X_umap"]`, and in `uns["screader"]` what was done.
@@ -15,10 +16,13 @@ pub(super) fn write(
     prepared: Prepared,
     found: &Clustered,
     config: &ClusterConfig,
+    quality: &Quality,
     input: &Path,
     output: &Path,
 ) -> Result<()> {
-    let uns = provenance(&prepared, config, input);
+    let mut uns = provenance(&prepared, config, input);
+    let quality = serde_json::to_string(quality);
+    uns.push(("quality".to_owned(), quality.map_err(|e| Error::io(output, "write")(e.into()))?));
     let Prepared { state, mut obs, mut var, metrics, counts, normalised, .. } = prepared;
     let whole = |values: &[u32]| Column::Integer(values.iter().map(|&v| Some(v.into())).collect());
     set(&mut obs, "n_genes_by_counts", whole(&metrics.n_genes_by_counts));

@@ -1,7 +1,7 @@
 //! p-values of many tests (Benjamini and Hochberg 1995).
 
 /// The smallest rate of false discoveries at which each of the tests would be called one.
-pub(super) fn benjamini_hochberg(pvals: &[f64]) -> Vec<f64> {
+pub(crate) fn benjamini_hochberg(pvals: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..pvals.len()).collect();
     order.sort_by(|&a, &b| pvals[b].total_cmp(&pvals[a]));
     let mut adjusted = vec![1.0; pvals.len()];

@@ -5,6 +5,7 @@ mod logistic;
 mod welch;
 mod wilcoxon;
 
+pub(crate) use adjust::benjamini_hochberg;
 use rayon::prelude::*;
 
 use crate::cells::CsrMatrix;
@@ -223,7 +224,7 @@ fn ranked(
     let score = |gene: u32| scores[gene as usize].0;
     order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
     let pvals: Vec<f64> = scores.iter().map(|score| score.1).collect();
-    let adjusted = adjust::benjamini_hochberg(&pvals);
+    let adjusted = benjamini_hochberg(&pvals);
     let change = |&gene: &u32| {
         let [inside, outside] = sums.means(gene as usize, group, groups).map(f64::exp_m1);
         ((inside + NEVER_ZERO) / (outside + NEVER_ZERO)).log2() as f32

@@ -18,6 +18,7 @@ pub use dots::DotPlot;
 
 use super::palette::Palette;
 use super::put;
+use super::quality::{self, Quality};
 use super::raster::Rasteriser;
 use super::svg::Look;
 use crate::{Error, Result};
@@ -33,6 +34,8 @@ pub struct ClusterReport {
     pub clusters: Vec<NamedCluster>,
     /// The cells, where there are any beside the markers.
     pub cells: Option<MappedCells>,
+    /// What quality control saw before the cells were clustered.
+    pub quality: Option<Quality>,
     /// Markers by cluster.
     pub markers: Option<DotPlot>,
     /// What is to be known before this is believed.
@@ -144,6 +147,12 @@ impl ClusterReport {
                     map::by_measure(&title, &cells.points, values, look)
                 });
             }
+        }
+        if let Some(quality) = &self.quality {
+            let caption = "Total counts of each cell, greatest first, and where filters would cut.";
+            draw("quality-counts", caption, &|look| quality::barcode_curve(quality, look));
+            let caption = "Genes of each cell, and how many the standard filter asks for.";
+            draw("quality-genes", caption, &|look| Some(quality::genes_per_cell(quality, look)));
         }
         if let Some(markers) = &self.markers {
             let name = |cluster: &String| {

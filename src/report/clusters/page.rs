@@ -42,6 +42,7 @@ struct Page {
     legend: Vec<TypeView>,
     numbered: bool,
     markers: Vec<FigureView>,
+    quality: Vec<FigureView>,
     clusters: Vec<ClusterView>,
     notes: Vec<String>,
     version: &'static str,
@@ -57,9 +58,13 @@ pub(super) fn html(
     palettes: &[Palette; 2],
     path: &Path,
 ) -> Result<String> {
-    let (mut maps, mut markers) = (Vec::new(), Vec::new());
+    let (mut maps, mut quality, mut markers) = (Vec::new(), Vec::new(), Vec::new());
     for drawing in drawings {
-        let place = if drawing.stem.starts_with("map-") { &mut maps } else { &mut markers };
+        let place = match drawing.stem.split('-').next() {
+            Some("map") => &mut maps,
+            Some("quality") => &mut quality,
+            _ => &mut markers,
+        };
         let [svg, _] = drawing.svg;
         let (caption, file) = (drawing.caption, drawing.stem);
         place.push(FigureView { svg, narrow: None, title: String::new(), caption, file });
@@ -74,6 +79,7 @@ pub(super) fn html(
         numbered: palettes[0].is_numbered(),
         maps,
         markers,
+        quality,
         clusters: report.clusters.iter().enumerate().map(view).collect(),
         notes: report.notes.clone(),
         version: env!("CARGO_PKG_VERSION"),

@@ -119,8 +119,8 @@ impl Sampler {
 mod tests {
     use super::*;
 
-    /// Probabilities 0.5, 0.2, 0.15, 0.1, 0.05 in another order.
-    const LOGITS: [f32; 5] = [-2.302_585, -0.693_147_2, -2.995_732_3, -1.609_438, -1.897_12];
+    /// Of probabilities 0.5, 0.2, 0.15, 0.1, 0.05 in another order; what all logits have in common is 1.
+    const LOGITS: [f32; 5] = [-1.302_585, 0.306_852_8, -1.995_732_3, -0.609_438, -0.897_12];
 
     fn ids(sampling: Sampling) -> Vec<u32> {
         sampling.candidates(&LOGITS).into_iter().map(|(id, _)| id).collect()

@@ -1,0 +1,104 @@
+//! The columns of what is evaluated: `obs` of cells, or a table of clusters.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::compare::Rows;
+use crate::cells::{Column, Frame};
+use crate::io::{self, ReadOptions};
+use crate::{Error, Result};
+
+/// Read `obs` of an h5ad, or a csv or tsv with a header, in which an empty entry and NA say nothing.
+pub(in crate::cli) fn read(path: &Path) -> Result<Frame> {
+    let name = path.to_string_lossy().to_lowercase();
+    if !(name.ends_with(".csv") || name.ends_with(".tsv")) {
+        return Ok(io::read(path, &ReadOptions::default())?.obs);
+    }
+    let wrong = |found: String| {
+        Error::input(path.display(), "a table with a header", found, "save it as csv")
+    };
+    let bytes = std::fs::read(path).map_err(Error::io(path, "open"))?;
+    let delimiter = if name.ends_with(".tsv") { b'\t' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(&bytes[..]);
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let rows: Vec<csv::StringRecord> = reader
+        .records()
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
+    let entry = |text: &str| (!text.is_empty() && text != "NA").then(|| text.to_owned());
+    let columns = header.iter().enumerate().map(|(at, name)| {
+        let texts = rows.iter().map(|row| entry(&row[at])).collect();
+        (name.to_owned(), Column::Text(texts))
+    });
+    let index = (0..rows.len()).map(|row| row.to_string()).collect();
+    Ok(Frame { index, columns: columns.collect() })
+}
+
+/// Give a column as text.
+pub(in crate::cli) fn column(
+    path: &Path,
+    table: &Frame,
+    name: &str,
+) -> Result<Vec<Option<String>>> {
+    let found = table.column(name).ok_or_else(|| {
+        let names: Vec<&str> = table.names().collect();
+        let found = format!("[{}]", names.join(", ")).replace(['\n', '\r'], " ");
+        Error::input(path.display(), format!("a column {name}"), found, "name one of these")
+    })?;
+    Ok((0..table.len()).map(|row| found.text(row)).collect())
+}
+
+/// Count the rows of each pair of true and given label. Rows without a true label are left out, and where
+/// `only_answered` those without a label too.
+pub(in crate::cli) fn pairs(
+    truth: &[Option<String>],
+    labels: &[Option<String>],
+    only_answered: bool,
+) -> Rows {
+    let mut rows = Rows::new();
+    for (truth, label) in truth.iter().zip(labels) {
+        let Some(truth) = truth else { continue };
+        if label.is_some() || !only_answered {
+            *rows.entry((truth.clone(), label.clone().unwrap_or_default())).or_default() += 1;
+        }
+    }
+    rows
+}
+
+/// One row for each cluster: what most of its rows say; those that say nothing have no voice.
+pub(in crate::cli) fn by_cluster(
+    clusters: &[Option<String>],
+    column: &[Option<String>],
+) -> Vec<Option<String>> {
+    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (cluster, text) in clusters.iter().zip(column) {
+        if let Some(cluster) = cluster {
+            said.entry(cluster).or_default().extend(text.as_deref());
+        }
+    }
+    said.into_values().map(|texts| commonest(texts.into_iter())).collect()
+}
+
+/// The commonest of some texts; of equally many the first in the alphabet.
+pub(in crate::cli) fn commonest<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    texts.for_each(|text| *counts.entry(text).or_default() += 1);
+    // Of equal maxima `max_by_key` takes the last.
+    let most = counts.into_iter().rev().max_by_key(|(_, rows)| *rows);
+    most.map(|(text, _)| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_says_what_most_of_its_cells_say() {
+        let texts = |text: &str| {
+            text.split(' ').map(|one| (one != "-").then(|| one.to_owned())).collect::<Vec<_>>()
+        };
+        let clusters = texts("0 0 0 1 1 2 -");
+        let said = by_cluster(&clusters, &texts("T B T N B - X"));
+        assert_eq!(said, [Some("T".to_owned()), Some("B".to_owned()), None]);
+    }
+}
