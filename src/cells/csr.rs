@@ -49,6 +49,29 @@ impl CsrMatrix {
         self.moved_columns(&to, self.n_cols)
     }
 
+    /// Keep the columns `columns`, rising, alone.
+    pub fn keep_columns(&mut self, columns: &[usize]) {
+        let mut to = vec![None; self.n_cols];
+        for (at, &from) in columns.iter().enumerate() {
+            to[from] = Some(at as u32);
+        }
+        let (mut place, mut start) = (0, 0);
+        for row in 0..self.n_rows {
+            let end = self.indptr[row + 1];
+            for from in start..end {
+                if let Some(column) = to[self.indices[from] as usize] {
+                    (self.indices[place], self.data[place]) = (column, self.data[from]);
+                    place += 1;
+                }
+            }
+            start = end;
+            self.indptr[row + 1] = place;
+        }
+        self.indices.truncate(place);
+        self.data.truncate(place);
+        self.n_cols = columns.len();
+    }
+
     /// Copy the matrix with each column moved to `to[column]` of `n_cols` columns, or left out; no two
     /// columns may go to the same place.
     pub fn moved_columns(&self, to: &[Option<u32>], n_cols: usize) -> Self {

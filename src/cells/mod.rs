@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub use choice::{Chosen, MatrixName, choose, choose_name};
 pub use csr::CsrMatrix;
 pub use frame::{Column, Frame};
-pub use state::{MatrixState, log1p_cp10k};
+pub use state::{MatrixState, log1p_cp10k, log1p_cp10k_in_place};
 
 /// Cells × genes with their annotations, named as in AnnData.
 #[derive(Debug, Clone, Default)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
+
 use super::CsrMatrix;
 use crate::{Error, Result};
 
@@ -120,8 +122,17 @@ fn has_constant_sums(matrix: &CsrMatrix, view: impl Fn(f32) -> f64) -> bool {
 /// If the values are scaled, which cannot be undone.
 pub fn log1p_cp10k(matrix: &CsrMatrix, state: MatrixState) -> Result<CsrMatrix> {
     let mut out = matrix.clone();
+    log1p_cp10k_in_place(&mut out, state)?;
+    Ok(out)
+}
+
+/// Do as [`log1p_cp10k`] to the matrix itself.
+///
+/// # Errors
+/// As [`log1p_cp10k`].
+pub fn log1p_cp10k_in_place(matrix: &mut CsrMatrix, state: MatrixState) -> Result<()> {
     match state {
-        MatrixState::LogNormalised => return Ok(out),
+        MatrixState::LogNormalised => return Ok(()),
         MatrixState::Scaled => {
             return Err(Error::input(
                 "the matrix",
@@ -132,16 +143,24 @@ pub fn log1p_cp10k(matrix: &CsrMatrix, state: MatrixState) -> Result<CsrMatrix> 
         }
         MatrixState::Counts | MatrixState::Linear => {}
     }
-    for row in 0..out.n_rows {
-        let values = &mut out.data[out.indptr[row]..out.indptr[row + 1]];
+    let mut rest = matrix.data.as_mut_slice();
+    let lengths = matrix.indptr.windows(2).map(|ends| ends[1] - ends[0]);
+    let rows: Vec<&mut [f32]> = lengths
+        .map(|length| {
+            let (row, after) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = after;
+            row
+        })
+        .collect();
+    rows.into_par_iter().for_each(|values| {
         let total: f64 = values.iter().map(|&value| f64::from(value)).sum();
         if total > 0.0 {
             for value in values {
                 *value = (f64::from(*value) * TARGET_SUM / total).ln_1p() as f32;
             }
         }
-    }
-    Ok(out)
+    });
+    Ok(())
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl ClusterArgs {
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(200));
         let config = self.cluster_config();
-        let counts = prepared.counts.as_ref();
+        let counts = prepared.counts.as_deref();
         let found = cluster(&prepared.normalised, counts, &config, |step| {
             bar.set_message(step);
             clock.begin(step);

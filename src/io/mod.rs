@@ -23,7 +23,9 @@ use std::path::Path;
 
 pub use blocks::{CellBlocks, ChosenBlocks};
 pub use spool::SpooledRows;
-pub use write::{Annotations, require_another, write_annotated, write_h5ad, write_h5ad_with};
+pub use write::{
+    Annotations, Beside, require_another, write_annotated, write_h5ad, write_h5ad_with,
+};
 
 use crate::cells::{Cells, MatrixName};
 use crate::{Error, Result};

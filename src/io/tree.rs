@@ -1,12 +1,22 @@
 //! Groups and arrays to be written, as plain data; `hdf5.rs` turns them into bytes.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 
 use super::spool::SpooledRows;
+
+/// Numbers of an array from which on they are not held twice.
+const COPIED_LATER_FROM: usize = 1 << 24;
 
 /// Values of an array to write.
 pub(super) enum Values<'a> {
     F32(Cow<'a, [f32]>),
+    /// Columns of a sparse matrix as signed numbers of 32 or, where `wide`, 64 bits.
+    Columns {
+        columns: &'a [u32],
+        wide: bool,
+    },
     /// Numbers on disk, copied to their place once the file stands.
     Spooled(&'a SpooledRows),
     F64(Cow<'a, [f64]>),
@@ -22,6 +32,7 @@ impl Values<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::Columns { columns, .. } => columns.len(),
             Self::Spooled(rows) => rows.n_rows * rows.n_cols,
             Self::F64(values) => values.len(),
             Self::I8(values) => values.len(),
@@ -30,6 +41,46 @@ impl Values<'_> {
             Self::Booleans(values) => values.len(),
             Self::Texts(values) => values.len(),
         }
+    }
+
+    /// Whether they are copied to their place once the file stands, instead of through memory: numbers on disk, and
+    /// so many numbers that a second copy would tell.
+    pub(super) fn is_copied_later(&self) -> bool {
+        match self {
+            Self::Spooled(_) => true,
+            Self::F32(_) | Self::Columns { .. } => self.len() >= COPIED_LATER_FROM,
+            _ => false,
+        }
+    }
+
+    /// Bytes in the file of values that are copied later.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Columns { wide: true, .. } => self.len() * size_of::<i64>(),
+            _ => self.len() * size_of::<f32>(),
+        }
+    }
+
+    /// Write values that are copied later to `target` from its byte `address` on.
+    pub(super) fn copy_to(&self, target: &mut File, address: u64) -> std::io::Result<()> {
+        if let Self::Spooled(rows) = self {
+            return rows.copy_to(target, address);
+        }
+        target.seek(SeekFrom::Start(address))?;
+        let mut target = BufWriter::with_capacity(1 << 20, target);
+        match self {
+            Self::F32(values) => {
+                values.iter().try_for_each(|value| target.write_all(&value.to_le_bytes()))?;
+            }
+            Self::Columns { columns, wide: false } => {
+                columns.iter().try_for_each(|column| target.write_all(&column.to_le_bytes()))?;
+            }
+            Self::Columns { columns, wide: true } => columns
+                .iter()
+                .try_for_each(|&column| target.write_all(&i64::from(column).to_le_bytes()))?,
+            _ => {}
+        }
+        target.flush()
     }
 }
 
@@ -60,16 +111,18 @@ pub(super) enum Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// The arrays under `key` whose numbers are on disk.
-    pub(super) fn spooled(&self, key: &str) -> Vec<(String, &'a SpooledRows)> {
+    /// The arrays under `key` whose values are copied later.
+    pub(super) fn copied_later<'b>(&'b self, key: &str) -> Vec<(String, &'b Values<'a>)> {
         match self {
-            Self::Array { values: Values::Spooled(rows), .. } => vec![(key.to_owned(), *rows)],
+            Self::Array { values, .. } if values.is_copied_later() => {
+                vec![(key.to_owned(), values)]
+            }
             Self::Array { .. } => Vec::new(),
             Self::Group { children, .. } => {
                 let folder = if key.is_empty() { String::new() } else { format!("{key}/") };
                 children
                     .iter()
-                    .flat_map(|(name, child)| child.spooled(&format!("{folder}{name}")))
+                    .flat_map(|(name, child)| child.copied_later(&format!("{folder}{name}")))
                     .collect()
             }
         }

@@ -27,25 +27,40 @@ pub struct Annotations {
     pub uns: Vec<(String, String)>,
 }
 
-/// Write cells as an h5ad of anndata 0.12, gzip-compressed.
+/// Write cells as an h5ad of anndata 0.12, gzip-compressed but for arrays of 16 million numbers or more, which are
+/// stored as they are, as anndata does by default.
 ///
 /// # Errors
 /// If the file cannot be written; then there is none, or the one that was there before.
 pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
-    write_h5ad_with(cells, &[], output)
+    write_h5ad_with(cells, &Beside::default(), output)
 }
 
-/// Write cells as [`write_h5ad`] does, with texts in `uns["screader"]` that say where they come from.
+/// What a new file holds beside cells.
+#[derive(Debug, Default)]
+pub struct Beside<'a> {
+    /// Layers by name: values in the places where `X` has some, one for each of its values.
+    pub layers: Vec<(String, &'a [f32])>,
+    /// Texts of `uns["screader"]`, which say where the cells come from.
+    pub uns: Vec<(String, String)>,
+}
+
+/// Write cells as [`write_h5ad`] does, with what stands beside them.
 ///
 /// # Errors
 /// As [`write_h5ad`].
-pub fn write_h5ad_with(cells: &Cells, uns: &[(String, String)], output: &Path) -> Result<()> {
-    let texts: Vec<_> = uns.iter().map(|(name, text)| (name.clone(), text_tree(text))).collect();
+///
+/// # Panics
+/// When a layer has not as many values as `X`.
+pub fn write_h5ad_with(cells: &Cells, beside: &Beside<'_>, output: &Path) -> Result<()> {
+    assert!(beside.layers.iter().all(|(_, values)| values.len() == cells.x.nnz()));
+    let texts = beside.uns.iter().map(|(name, text)| (name.clone(), text_tree(text)));
+    let texts: Vec<_> = texts.collect();
     let members = match texts.is_empty() {
         true => Vec::new(),
         false => vec![("screader".to_owned(), dict(texts))],
     };
-    let root = root_tree(cells, Vec::new(), dict(members));
+    let root = root_tree(cells, &beside.layers, Vec::new(), dict(members));
     replace(output, |temporary| write_file(temporary, output, &root))
 }
 
@@ -98,7 +113,7 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
                 cells.obs.columns.push((name.clone(), column.clone()));
             }
             let uns = dict(vec![("screader".to_owned(), uns_tree(annotations))]);
-            let root = root_tree(&cells, obsm_members(annotations), uns);
+            let root = root_tree(&cells, &[], obsm_members(annotations), uns);
             replace(output, |temporary| write_file(temporary, output, &root))
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     GroupGenes, GroupTest, HighlyVariableGenes, HvgFlavor, LeidenConfig, Metric, N_COMPS,
     N_NEIGHBORS, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca, rank_genes_groups,
-    scale, umap,
+    scale_uncentred, umap,
 };
 use crate::cells::{CsrMatrix, Dense};
 use crate::{Error, Result};
@@ -68,7 +68,7 @@ impl Clustered {
 
 /// Cluster cells by a matrix `[cells, genes]` of log1p-normalised values, and rank the genes of each cluster.
 ///
-/// `counts` are the same cells and genes before normalisation, which the flavour `seurat_v3` needs; `begin` is
+/// `counts` are the values in the same places before normalisation, which the flavour `seurat_v3` needs; `begin` is
 /// told each step's name. Nothing is regressed out, and nothing depends on the number of threads. In memory
 /// beside the matrix: its variable genes twice, what `rank_genes_groups` needs, and vectors of cells.
 ///
@@ -76,22 +76,30 @@ impl Clustered {
 /// Those of the steps.
 pub fn cluster(
     matrix: &CsrMatrix,
-    counts: Option<&CsrMatrix>,
+    counts: Option<&[f32]>,
     config: &ClusterConfig,
     mut begin: impl FnMut(&'static str),
 ) -> Result<Clustered> {
     begin("highly variable genes");
-    let varied = match config.flavor {
-        HvgFlavor::SeuratV3 => counts.ok_or_else(no_counts)?,
-        HvgFlavor::Seurat | HvgFlavor::CellRanger => matrix,
+    let variable = match config.flavor {
+        HvgFlavor::SeuratV3 => {
+            let counts = CsrMatrix {
+                n_rows: matrix.n_rows,
+                n_cols: matrix.n_cols,
+                indptr: matrix.indptr.clone(),
+                indices: matrix.indices.clone(),
+                data: counts.ok_or_else(no_counts)?.to_vec(),
+            };
+            highly_variable_genes(&counts, config.n_top_genes, config.flavor)?
+        }
+        flavor => highly_variable_genes(matrix, config.n_top_genes, flavor)?,
     };
-    let variable = highly_variable_genes(varied, config.n_top_genes, config.flavor)?;
     let genes: Vec<usize> =
         (0..matrix.n_cols).filter(|&gene| variable.highly_variable[gene]).collect();
     let mut chosen = matrix.select_columns(&genes);
     if let Some(max_value) = config.scale {
         begin("scaling");
-        chosen = all_stored(&scale(&chosen, Some(max_value))?.values);
+        scale_uncentred(&mut chosen, max_value)?;
     }
     begin("principal components");
     let pca = pca(&chosen, config.n_comps)?;
@@ -132,18 +140,6 @@ fn markers(matrix: &CsrMatrix, found: &Clustered, test: GroupTest) -> Result<Vec
         (0..matrix.n_rows).filter(|&cell| found.clusters[cell] < compared).collect();
     let groups: Vec<usize> = rows.iter().map(|&cell| found.clusters[cell]).collect();
     rank_genes_groups(&matrix.select_rows(&rows), &groups, &names, test)
-}
-
-/// A dense matrix as a sparse one that stores every value.
-fn all_stored(dense: &Dense) -> CsrMatrix {
-    let (n_rows, n_cols) = (dense.n_rows, dense.n_cols);
-    CsrMatrix {
-        n_rows,
-        n_cols,
-        indptr: (0..=n_rows).map(|row| row * n_cols).collect(),
-        indices: (0..n_rows).flat_map(|_| 0..n_cols as u32).collect(),
-        data: dense.values.clone(),
-    }
 }
 
 fn no_counts() -> Error {

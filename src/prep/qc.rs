@@ -75,6 +75,17 @@ impl QcMetrics {
         Ok(())
     }
 
+    /// The measures of some cells; those of genes stay those of all cells.
+    pub fn of_cells(&self, cells: &[usize]) -> Self {
+        Self {
+            n_genes_by_counts: cells.iter().map(|&cell| self.n_genes_by_counts[cell]).collect(),
+            total_counts: cells.iter().map(|&cell| self.total_counts[cell]).collect(),
+            pct_counts_mt: cells.iter().map(|&cell| self.pct_counts_mt[cell]).collect(),
+            n_cells_by_counts: self.n_cells_by_counts.clone(),
+            mitochondrial: self.mitochondrial.clone(),
+        }
+    }
+
     fn refuse(&self, column: u32, value: f32) -> Error {
         Error::input(
             format!("cell {}, column {column}", self.total_counts.len()),

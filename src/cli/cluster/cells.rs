@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cells::{CsrMatrix, Frame, MatrixState, log1p_cp10k};
+use crate::cells::{CsrMatrix, Frame, MatrixState, log1p_cp10k_in_place};
 use crate::genes::mitochondrial_genes;
 use crate::io::{CellBlocks, ChosenBlocks};
 use crate::prep::{CellFilter, FilterConfig, KeptCells, QcMetrics, filter_cells, filter_genes};
@@ -44,10 +44,10 @@ pub(super) struct Prepared {
     pub(super) var: Frame,
     /// Values of the cells, measured with all genes.
     pub(super) metrics: QcMetrics,
-    /// Counts, `[cells, genes]`, where the file has them.
-    pub(super) counts: Option<CsrMatrix>,
     /// Log-normalised values, `[cells, genes]`.
     pub(super) normalised: CsrMatrix,
+    /// The counts in the same places, where the file has them.
+    pub(super) counts: Option<Vec<f32>>,
 }
 
 impl Measured {
@@ -98,8 +98,15 @@ impl Measured {
         let (obs, var) = (blocks.obs().select_rows(&cells), blocks.var().clone());
         let all = [blocks.obs().len(), var.len()];
         let bar = progress("reading", all[0]);
-        let mut kept =
-            CsrMatrix { n_rows: 0, n_cols: var.len(), indptr: vec![0], ..CsrMatrix::default() };
+        let mut metrics = self.metrics.of_cells(&cells);
+        let stored = metrics.n_genes_by_counts.iter().map(|&genes| genes as usize).sum();
+        let mut kept = CsrMatrix {
+            n_rows: 0,
+            n_cols: var.len(),
+            indptr: vec![0],
+            indices: Vec::with_capacity(stored),
+            data: Vec::with_capacity(stored),
+        };
         let mut first = 0;
         while let Some(block) = blocks.next_block(BLOCK)? {
             let until = first + block.n_rows;
@@ -107,10 +114,13 @@ impl Measured {
                 ..cells.partition_point(|&cell| cell < until);
             for &cell in &cells[range] {
                 let (columns, values) = block.row(cell - first);
-                let stored = columns.iter().zip(values).filter(|(_, value)| **value != 0.0);
-                for (&column, &value) in stored {
-                    kept.indices.push(column);
-                    kept.data.push(value);
+                if values.contains(&0.0) {
+                    let stored = columns.iter().zip(values).filter(|(_, value)| **value != 0.0);
+                    kept.indices.extend(stored.clone().map(|(column, _)| column));
+                    kept.data.extend(stored.map(|(_, value)| value));
+                } else {
+                    kept.indices.extend_from_slice(columns);
+                    kept.data.extend_from_slice(values);
                 }
                 kept.indptr.push(kept.data.len());
                 kept.n_rows += 1;
@@ -120,22 +130,22 @@ impl Measured {
         }
         bar.finish_and_clear();
         // As scanpy does: cells are measured with all genes, genes among the cells that stay.
-        let mut metrics = QcMetrics::new(&self.mitochondrial);
-        metrics.add(&kept)?;
+        if cells.len() < all[0] {
+            metrics.n_cells_by_counts = vec![0; var.len()];
+            kept.indices.iter().for_each(|&gene| metrics.n_cells_by_counts[gene as usize] += 1);
+        }
         let genes = filter_genes(&metrics.n_cells_by_counts, min_cells)?;
         let var = var.select_rows(&genes);
         metrics.n_cells_by_counts =
             genes.iter().map(|&gene| metrics.n_cells_by_counts[gene]).collect();
         if genes.len() < kept.n_cols {
-            kept = kept.select_columns(&genes);
+            kept.keep_columns(&genes);
         }
-        let (normalised, counts) = match self.state {
-            MatrixState::Counts => (log1p_cp10k(&kept, self.state)?, Some(kept)),
-            MatrixState::LogNormalised => (kept, None),
-            state => (log1p_cp10k(&kept, state)?, None),
-        };
+        let counts = (self.state == MatrixState::Counts).then(|| kept.data.clone());
+        log1p_cp10k_in_place(&mut kept, self.state)?;
+        let normalised = kept;
         let (name, state, filter) = (self.name, self.state, *filter);
-        Ok(Prepared { name, state, all, min_counts, filter, obs, var, metrics, counts, normalised })
+        Ok(Prepared { name, state, all, min_counts, filter, obs, var, metrics, normalised, counts })
     }
 
     /// Refuse filters by counts where there are none.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cells::Prepared;
 use crate::cells::{Cells, Column, Frame, MatrixState};
-use crate::io::write_h5ad_with;
+use crate::io::{Beside, write_h5ad_with};
 use crate::prep::{ClusterConfig, Clustered, HvgFlavor};
 use crate::report::Quality;
 use crate::{Error, Result};
@@ -52,14 +52,15 @@ pub(super) fn write(
         x: normalised,
         obs,
         var,
-        layers: counts.map(|counts| ("counts".to_owned(), counts)).into_iter().collect(),
+        layers: BTreeMap::new(),
         raw: None,
         obsm: obsm
             .into_iter()
             .map(|(name, rows)| (name.to_owned(), rows))
             .collect::<BTreeMap<_, _>>(),
     };
-    write_h5ad_with(&cells, &uns, output)
+    let layers = counts.iter().map(|counts| ("counts".to_owned(), counts.as_slice()));
+    write_h5ad_with(&cells, &Beside { layers: layers.collect(), uns }, output)
 }
 
 /// Put a column, in place of one of the same name.

@@ -50,25 +50,23 @@ pub(in crate::io) fn spooled_tree(rows: &SpooledRows) -> Tree<'_> {
 
 /// A sparse matrix.
 fn csr_tree(matrix: &CsrMatrix) -> Tree<'_> {
+    sparse_tree(matrix, &matrix.data)
+}
+
+/// A sparse matrix with `values` at the places of another.
+fn sparse_tree<'a>(matrix: &'a CsrMatrix, values: &'a [f32]) -> Tree<'a> {
     let mut attributes = encoding("csr_matrix", "0.1.0");
     let shape = vec![matrix.n_rows as i64, matrix.n_cols as i64];
     attributes.push(("shape", Attribute::Integers(shape)));
     // scipy wants both index arrays in one type, 32 bits where they suffice.
     let is_small = i32::try_from(matrix.nnz().max(matrix.n_cols)).is_ok();
-    let (indices, indptr) = if is_small {
-        (
-            Values::I32(matrix.indices.iter().map(|&column| column as i32).collect()),
-            Values::I32(matrix.indptr.iter().map(|&at| at as i32).collect()),
-        )
-    } else {
-        (
-            Values::I64(matrix.indices.iter().map(|&column| i64::from(column)).collect()),
-            Values::I64(matrix.indptr.iter().map(|&at| at as i64).collect()),
-        )
+    let indptr = match is_small {
+        true => Values::I32(matrix.indptr.iter().map(|&at| at as i32).collect()),
+        false => Values::I64(matrix.indptr.iter().map(|&at| at as i64).collect()),
     };
     let children = [
-        ("data", Values::F32(Cow::Borrowed(&matrix.data))),
-        ("indices", indices),
+        ("data", Values::F32(Cow::Borrowed(values))),
+        ("indices", Values::Columns { columns: &matrix.indices, wide: !is_small }),
         ("indptr", indptr),
     ];
     let children = children.into_iter().map(|(name, values)| {
@@ -139,13 +137,17 @@ pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<
     Tree::Group { attributes, children }
 }
 
-/// A whole file; `added` are more arrays of `obsm`, `uns` is what goes there.
+/// A whole file; `layers` are more layers, with values where `X` has some, `added` more arrays of `obsm`, `uns` is
+/// what goes there.
 pub(in crate::io) fn root_tree<'a>(
     cells: &'a Cells,
+    layers: &[(String, &'a [f32])],
     added: Vec<(String, Tree<'a>)>,
     uns: Tree<'a>,
 ) -> Tree<'a> {
-    let layers = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
+    let own = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
+    let more = layers.iter().map(|(name, values)| (name.clone(), sparse_tree(&cells.x, values)));
+    let layers = own.chain(more);
     let own = cells.obsm.iter().filter(|(name, _)| added.iter().all(|(new, _)| new != *name));
     let mut obsm: Vec<_> = own.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
     obsm.extend(added);

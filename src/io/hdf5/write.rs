@@ -4,7 +4,6 @@ use std::path::Path;
 
 use hdf5_pure::{AttrValue, Datatype, FileAccessProperties, MemoryStrategy};
 
-use super::super::spool::SpooledRows;
 use super::super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
 use super::{Hdf5File, StoredLayout, damaged, guard};
 use crate::{Error, Result};
@@ -12,7 +11,8 @@ use crate::{Error, Result};
 /// Bytes of a file up to which it may be mirrored in memory to be changed; a longer one whose structures
 /// are old is written anew, a piece at a time.
 const MIRRORED: u64 = 256 << 20;
-/// Numbers of an array from which on it is compressed.
+/// Numbers of an array from which on it is compressed. The largest, which are copied later, are not: anndata
+/// compresses nothing unless told to, and one thread would be busy for half a minute.
 const COMPRESSED_FROM: usize = 1 << 10;
 /// Numbers of one chunk of it; two bytes hold this. HDF5 2.0, which h5py 3.16 brings, opens no array whose chunk's
 /// length is stored in more bytes than it needs, as the writer would store a longer one.
@@ -36,13 +36,13 @@ pub(in crate::io) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> 
     }
     guard(&output.display().to_string(), || builder.write(path))
         .map_err(|error| unwritten(output, error))?;
-    fill_spooled(path, output, &root.spooled(""))
+    fill(path, output, &root.copied_later(""))
 }
 
-/// Copy numbers that are on disk to their places in the file at `path`, which holds zeros there: the
-/// crate writes an array of two dimensions at once or not at all, and this one is larger than memory.
-fn fill_spooled(path: &Path, output: &Path, arrays: &[(String, &SpooledRows)]) -> Result<()> {
-    for (key, rows) in arrays {
+/// Copy values to their places in the file at `path`, which holds zeros there: the crate writes an array at
+/// once, from a copy in memory.
+fn fill(path: &Path, output: &Path, arrays: &[(String, &Values<'_>)]) -> Result<()> {
+    for (key, values) in arrays {
         let file = Hdf5File::open(path)?;
         let place = file.stored(key)?.layout;
         let mut target = std::fs::OpenOptions::new()
@@ -50,10 +50,10 @@ fn fill_spooled(path: &Path, output: &Path, arrays: &[(String, &SpooledRows)]) -
             .open(path)
             .map_err(Error::io(output, "write"))?;
         match place {
-            StoredLayout::Contiguous { address, size } if size == rows.bytes() as u64 => {
-                rows.copy_to(&mut target, address).map_err(Error::io(output, "write"))?;
+            StoredLayout::Contiguous { address, size } if size == values.bytes() as u64 => {
+                values.copy_to(&mut target, address).map_err(Error::io(output, "write"))?;
             }
-            _ if rows.bytes() == 0 => {}
+            _ if values.bytes() == 0 => {}
             _ => return Err(damaged(&output.display().to_string(), format!("{key} elsewhere"))),
         }
     }
@@ -85,13 +85,17 @@ fn build_array(
     compress: bool,
 ) {
     match values {
+        Values::Spooled(_) => build_zeros(dataset, values),
+        Values::F32(_) | Values::Columns { .. } if values.is_copied_later() => {
+            build_zeros(dataset, values)
+        }
         Values::F32(values) => dataset.with_f32_data(values),
-        // Zeros that were never touched take no memory.
-        Values::Spooled(rows) => dataset.with_raw_data(
-            hdf5_pure::make_f32_type(),
-            vec![0; rows.bytes()],
-            values.len() as u64,
-        ),
+        Values::Columns { columns, wide: false } => {
+            dataset.with_i32_data(&columns.iter().map(|&column| column as i32).collect::<Vec<_>>())
+        }
+        Values::Columns { columns, wide: true } => {
+            dataset.with_i64_data(&columns.iter().map(|&one| i64::from(one)).collect::<Vec<_>>())
+        }
         Values::F64(values) => dataset.with_f64_data(values),
         Values::I8(values) => dataset.with_i8_data(values),
         Values::I32(values) => dataset.with_i32_data(values),
@@ -112,7 +116,7 @@ fn build_array(
     };
     let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
     dataset.with_shape(&extents);
-    let is_plain = !matches!(values, Values::Texts(_) | Values::Spooled(_));
+    let is_plain = !matches!(values, Values::Texts(_)) && !values.is_copied_later();
     if compress && is_plain && values.len() >= COMPRESSED_FROM {
         let row_len = shape.iter().skip(1).product::<usize>().max(1);
         let mut chunk = extents;
@@ -122,6 +126,19 @@ fn build_array(
     for (name, value) in attributes {
         dataset.set_attr(name, attribute_value(value));
     }
+}
+
+/// Make room for values that are copied later. Zeros that were never touched take no memory.
+fn build_zeros<'a>(
+    dataset: &'a mut hdf5_pure::DatasetBuilder,
+    values: &Values<'_>,
+) -> &'a mut hdf5_pure::DatasetBuilder {
+    let kind = match values {
+        Values::Columns { wide: false, .. } => hdf5_pure::make_i32_type(),
+        Values::Columns { wide: true, .. } => hdf5_pure::make_i64_type(),
+        _ => hdf5_pure::make_f32_type(),
+    };
+    dataset.with_raw_data(kind, vec![0; values.bytes()], values.len() as u64)
 }
 
 fn attribute_value(value: &Attribute) -> AttrValue {
@@ -181,10 +198,10 @@ pub(in crate::io) fn edit_copy(
     };
     outcome.map_err(|error| unwritten(output, error))?;
     let created = edits.iter().filter_map(|edit| match edit {
-        Edit::Create(key, tree) => Some(tree.spooled(key)),
+        Edit::Create(key, tree) => Some(tree.copied_later(key)),
         _ => None,
     });
-    fill_spooled(path, output, &created.flatten().collect::<Vec<_>>())
+    fill(path, output, &created.flatten().collect::<Vec<_>>())
 }
 
 /// A copy of a read-only file is read-only too.

@@ -14,15 +14,19 @@ use moves::move_nodes;
 use network::{Network, renumbered};
 use refine::refine;
 
-/// Settings of Leiden, with scanpy's defaults but for the passes, which end when none betters the last: they cost
-/// little.
+/// Modularity that a pass must gain for another to follow.
+const LEAST_RISE: f64 = 1e-5;
+
+/// Settings of Leiden, with scanpy's defaults but for the passes, which end when one hardly betters the last: they
+/// cost little.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeidenConfig {
     /// The higher, the more and the smaller communities.
     pub resolution: f64,
     /// Seed of the order in which nodes are visited and of the choices of the refinement.
     pub seed: u64,
-    /// Passes of the whole algorithm, each from what the last one found; below 0 as many as better it.
+    /// Passes of the whole algorithm, each from what the last one found; below 0 as many as raise modularity by
+    /// 0.00001 or more.
     pub n_iterations: i64,
 }
 
@@ -48,14 +52,16 @@ pub fn leiden(graph: &CsrMatrix, config: &LeidenConfig) -> Result<Vec<u32>> {
     let network = Network::of(graph);
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let mut communities: Vec<u32> = (0..graph.n_rows as u32).collect();
+    let mut reached = network.modularity(&communities, config.resolution);
     let mut pass = 0;
     while config.n_iterations < 0 || pass < config.n_iterations {
-        let found = improve(&network, communities.clone(), config.resolution, &mut rng);
+        communities = improve(&network, communities, config.resolution, &mut rng);
         pass += 1;
-        if found == communities {
+        let before = reached;
+        reached = network.modularity(&communities, config.resolution);
+        if config.n_iterations < 0 && reached < before + LEAST_RISE {
             break;
         }
-        communities = found;
     }
     // Moving a node away can part a community whose passes have ended; its parts are better apart.
     Ok(by_size(&network.connected_parts(&communities)))
