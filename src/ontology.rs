@@ -21,7 +21,7 @@ pub enum How {
     Name,
     /// By an exact synonym.
     Synonym,
-    /// By a related, broader or narrower synonym that only one type has.
+    /// By a related, broader or narrower synonym that only one type has, or by what a term that it replaced was called.
     Related,
 }
 
@@ -44,10 +44,12 @@ struct Term {
     synonyms: Vec<(String, How)>,
     parents: Vec<String>,
     obsolete: bool,
+    replaced_by: Option<String>,
 }
 
 impl CellOntology {
-    /// Read an OBO file, as `cl-basic.obo`. Obsolete terms are left out, and so are ids of other ontologies.
+    /// Read an OBO file, as `cl-basic.obo`. Ids of other ontologies are left out, and so are obsolete terms, but what
+    /// one of them was called means the term that replaced it.
     ///
     /// # Errors
     /// A file that cannot be read, or that holds no cell type.
@@ -55,10 +57,22 @@ impl CellOntology {
         let text = std::fs::read_to_string(path).map_err(Error::io(path, "open"))?;
         let mut ontology = Self::default();
         let mut unsure: HashMap<String, HashSet<String>> = HashMap::new();
+        let mut replaced = Vec::new();
         for stanza in text.split("\n[").filter(|stanza| stanza.starts_with("Term]")) {
             let term = term(stanza);
-            if !term.obsolete && term.id.starts_with("CL:") && !term.name.is_empty() {
-                ontology.add(term, &mut unsure);
+            if !term.id.starts_with("CL:") || term.name.is_empty() {
+                continue;
+            }
+            match term.replaced_by {
+                Some(by) if term.obsolete => replaced.push((term.name, by)),
+                _ if term.obsolete => {}
+                _ => ontology.add(term, &mut unsure),
+            }
+        }
+        for (name, by) in replaced {
+            let name = name.strip_prefix("obsolete ").unwrap_or(&name);
+            if ontology.names.contains_key(&by) {
+                ontology.meanings.entry(plain_form(name)).or_insert((by, How::Related));
             }
         }
         for (form, ids) in unsure {
@@ -134,6 +148,7 @@ fn term(stanza: &str) -> Term {
             "id" => term.id = value.trim().to_owned(),
             "name" => term.name = value.trim().to_owned(),
             "is_obsolete" => term.obsolete = value.trim() == "true",
+            "replaced_by" => term.replaced_by = Some(value.trim().to_owned()),
             "is_a" => {
                 term.parents.extend(value.split_whitespace().next().map(str::to_owned));
             }
@@ -154,14 +169,18 @@ fn term(stanza: &str) -> Term {
 
 /// A name as it is compared: lower case, Greek letters written out, words in the singular, without punctuation but `+`.
 fn plain_form(label: &str) -> String {
-    let greek = label
-        .to_lowercase()
-        .replace('α', "alpha")
-        .replace('β', "beta")
-        .replace('γ', "gamma")
-        .replace('δ', "delta")
-        .replace('ε', "epsilon");
-    crate::annotate::normal_form(&greek)
+    const GREEK: [(char, &str); 8] = [
+        ('α', "alpha"),
+        ('β', "beta"),
+        ('γ', "gamma"),
+        ('δ', "delta"),
+        ('ε', "epsilon"),
+        ('ζ', "zeta"),
+        ('κ', "kappa"),
+        ('λ', "lambda"),
+    ];
+    let written = |label: String, (letter, name): &(char, &str)| label.replace(*letter, name);
+    crate::annotate::normal_form(&GREEK.iter().fold(label.to_lowercase(), written))
 }
 
 #[cfg(test)]
@@ -173,6 +192,7 @@ mod tests {
         [Term]\nid: CL:0000624\nname: CD4-positive, alpha-beta T cell\nis_a: CL:0000084 {source=\"x\"} ! T cell\n\
         synonym: \"lymphocyte\" BROAD []\n\n[Term]\nid: CL:0000236\nname: B cell\nis_a: CL:0000000\n\
         synonym: \"lymphocyte\" BROAD []\n\n[Term]\nid: CL:9999999\nname: old cell\nis_obsolete: true\n\n\
+        [Term]\nid: CL:9999998\nname: obsolete bursal cell\nis_obsolete: true\nreplaced_by: CL:0000236\n\n\
         [Term]\nid: GO:0000001\nname: process\n\n[Typedef]\nid: part_of\nname: part of\n";
 
     fn ontology() -> CellOntology {
@@ -192,6 +212,7 @@ mod tests {
         assert_eq!(found("T lymphocytes"), t_cell(How::Synonym));
         assert_eq!(found("Thymocytes"), t_cell(How::Related));
         assert_eq!(found("CD4-positive, α-β T cells").unwrap().0, "CL:0000624");
+        assert_eq!(found("bursal cells"), Some(("CL:0000236".to_owned(), How::Related)));
         for none in ["lymphocyte", "old cell", "process", "part of", ""] {
             assert_eq!(found(none), None, "{none}");
         }

@@ -188,6 +188,23 @@ fn offline_the_command_says_so_and_how_to_go_on() {
 }
 
 #[test]
+fn an_ontology_is_fetched_once_under_its_name() {
+    let server = Server::start(|request, _| serve_file(request, b"format-version: 1.2\n", "\"1\""));
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("{}/cl/cl-basic.obo", server.url());
+    for _ in 0..2 {
+        let mut fetch = Command::cargo_bin("screader").unwrap();
+        let fetch = fetch.args(["fetch", "ontology", "--url", &url, "--out"]).arg(folder.path());
+        let output = fetch.output().unwrap();
+        let path = folder.path().join("cl-basic.obo");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", path.display()));
+        assert_eq!(std::fs::read(path).unwrap(), b"format-version: 1.2\n");
+    }
+    assert_eq!(server.requests().len(), 1, "what is there is not asked for");
+    assert_eq!(names_in(folder.path()), ["cl-basic.obo", "cl-basic.obo.sha256"]);
+}
+
+#[test]
 fn gene_files_are_fetched_once_and_their_hashes_recorded() {
     let server = Server::start(|request, _| serve_file(request, &gzip(&request.path), "\"1\""));
     let folder = tempfile::tempdir().unwrap();

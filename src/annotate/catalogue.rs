@@ -1,9 +1,10 @@
 //! Tables of known markers, in the layouts that people have.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
+use calamine::{Data, Reader, Xlsx};
 use flate2::read::MultiGzDecoder;
 
 use crate::genes::Species;
@@ -37,7 +38,7 @@ struct Layout {
     sign: &'static str,
 }
 
-/// PanglaoDB; CellMarker 2 by tissue; the Cell Marker Accordion; Azimuth; ScType as csv; scCATCH; a plain table.
+/// PanglaoDB; CellMarker 2 by tissue; the Cell Marker Accordion; Azimuth; ScType; scCATCH; a plain table.
 const LAYOUT: Layout = Layout {
     types: &[
         "cell type",
@@ -138,40 +139,23 @@ impl Row {
 
 fn read_rows(path: &Path) -> Result<Vec<Row>> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "open"))?;
-    let bytes = match bytes.starts_with(&[0x1f, 0x8b]) {
-        false => bytes,
-        true => {
-            let mut text = Vec::new();
-            let decoded = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
-            decoded.map_err(Error::io(path, "read"))?;
-            text
-        }
-    };
-    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
-    let delimiter = if first.contains(&b'\t') { b'\t' } else { b',' };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes.as_slice());
-    let wrong = |expected: &str, found: String| {
-        let remedy = "a table of PanglaoDB, CellMarker, the Marker Accordion, Azimuth or ScType saved as csv, or \
-                      one with columns cell_type and gene";
-        Error::input(path.display(), expected, found, remedy)
-    };
-    let header = reader.byte_headers().map_err(|error| wrong("a table", error.to_string()))?;
+    let table =
+        if bytes.starts_with(b"PK\x03\x04") { workbook(&bytes) } else { text(path, bytes)? };
+    let table = table.map_err(|found| refuse(path, "a table", found))?;
+    let mut table = table.into_iter();
     let header: Vec<String> =
-        header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
+        table.next().unwrap_or_default().iter().map(|name| name.to_lowercase()).collect();
     let column = |names: &[&str]| names.iter().find_map(|n| header.iter().position(|h| h == n));
     let (Some(of_type), Some(of_genes)) = (column(LAYOUT.types), column(LAYOUT.genes)) else {
         let found: String = header.join(", ").chars().take(120).collect();
-        return Err(wrong("columns of cell types and of genes", format!("[{found}]")));
+        return Err(refuse(path, "columns of cell types and of genes", format!("[{found}]")));
     };
     let [of_species, of_tissue] = [LAYOUT.species, LAYOUT.tissue].map(column);
     let of_sign = column(&[LAYOUT.sign]);
     let mut rows = Vec::new();
-    for record in reader.byte_records() {
-        let record = record.map_err(|error| wrong("a table", error.to_string()))?;
+    for row in table {
         let at = |column: Option<usize>| {
-            let bytes = column.and_then(|column| record.get(column)).unwrap_or(&[]);
-            String::from_utf8_lossy(bytes).trim().to_owned()
+            column.and_then(|column| row.get(column)).cloned().unwrap_or_default()
         };
         if at(of_sign).eq_ignore_ascii_case("negative") {
             continue;
@@ -185,6 +169,49 @@ fn read_rows(path: &Path) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// Rows of trimmed entries, or what is there instead of a table.
+type Table = std::result::Result<Vec<Vec<String>>, String>;
+
+/// The rows of a csv or tsv, gzipped or not.
+fn text(path: &Path, bytes: Vec<u8>) -> Result<Table> {
+    let bytes = match bytes.starts_with(&[0x1f, 0x8b]) {
+        false => bytes,
+        true => {
+            let mut text = Vec::new();
+            let decoded = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
+            decoded.map_err(Error::io(path, "read"))?;
+            text
+        }
+    };
+    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+    let delimiter = if first.contains(&b'\t') { b'\t' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(bytes.as_slice());
+    let entry = |entry: &[u8]| String::from_utf8_lossy(entry).trim().to_owned();
+    let row = |record: std::result::Result<csv::ByteRecord, csv::Error>| {
+        record.map(|record| record.iter().map(entry).collect()).map_err(|error| error.to_string())
+    };
+    Ok(reader.byte_records().map(row).collect())
+}
+
+/// The rows of the first sheet of an Excel workbook, as ScType's tables are published.
+fn workbook(bytes: &[u8]) -> Table {
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    let sheet = workbook.worksheet_range_at(0).ok_or("a workbook without sheets")?;
+    let sheet = sheet.map_err(|error| error.to_string())?;
+    let row = |row: &[Data]| row.iter().map(|entry| entry.to_string().trim().to_owned()).collect();
+    Ok(sheet.rows().map(row).collect())
+}
+
+fn refuse(path: &Path, expected: &str, found: String) -> Error {
+    let remedy = "a table of PanglaoDB, CellMarker, the Marker Accordion, Azimuth or ScType, or one with columns \
+                  cell_type and gene";
+    Error::input(path.display(), expected, found, remedy)
 }
 
 #[cfg(test)]
@@ -226,8 +253,22 @@ mod tests {
     }
 
     #[test]
+    fn sctypes_workbook_is_read_as_it_is_published() {
+        let shared = std::env::var("SCREADER_SHARED").unwrap_or_else(|_| "../shared".to_owned());
+        let path = Path::new(&shared).join("data/common/markers/ScTypeDB_short.xlsx");
+        if !path.is_file() {
+            eprintln!("skipped: no {}", path.display());
+            return;
+        }
+        let found = Catalogue::read(&[&path], None, Some("Immune system")).unwrap();
+        let naive = found.types.iter().find(|one| one.name == "Naive B cells").unwrap();
+        assert!(naive.genes.contains(&"CD19".to_owned()), "{naive:?}");
+        assert!(found.notes.is_empty() && found.types.len() > 20, "{}", found.types.len());
+    }
+
+    #[test]
     fn a_table_of_something_else_is_refused() {
-        for text in ["", "a,b\n1,2\n", "cell_type,gene\n,\n"] {
+        for text in ["", "a,b\n1,2\n", "cell_type,gene\n,\n", "PK\u{3}\u{4}no workbook"] {
             let error = catalogue(text, None, None).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{text:?}");
             assert!(!error.to_string().contains('\n'), "{error}");

@@ -1,12 +1,15 @@
 //! Several answers about one cluster, and what they agree on.
 
-/// A label as it is compared: lower case, without plural, brackets and punctuation.
+/// A label as it is compared: lower case, without plural, brackets and punctuation. A plus stays, and so does a minus
+/// at the end of a word: CD8- is not CD8.
 pub fn normal_form(label: &str) -> String {
-    let plain: String = label
-        .to_lowercase()
-        .chars()
-        .map(|one| if one.is_alphanumeric() || one == '+' { one } else { ' ' })
-        .collect();
+    let letters: Vec<char> = label.to_lowercase().chars().collect();
+    let is_word = |at: usize| letters.get(at).is_some_and(|one| one.is_alphanumeric());
+    let plain = |(at, &one): (usize, &char)| {
+        let negates = one == '-' && at > 0 && is_word(at - 1) && !is_word(at + 1);
+        if one.is_alphanumeric() || one == '+' || negates { one } else { ' ' }
+    };
+    let plain: String = letters.iter().enumerate().map(plain).collect();
     let singular = |word: &str| match word.strip_suffix('s') {
         Some(one) if one.len() > 3 && !one.ends_with(['s', 'u', 'i']) => one.to_owned(),
         _ => word.to_owned(),
@@ -41,6 +44,10 @@ mod tests {
             ["T cells", "Monocytes", "T cell", "CD14+ Monocytes", "t-cell"].map(str::to_owned);
         let (label, agreement, others) = vote(&labels).unwrap();
         assert_eq!((label.as_str(), agreement), ("T cells", 0.6));
+        assert_eq!(
+            normal_form("CD34- (CD8-positive) T-cells - naïve"),
+            "cd34- cd8 positive t cell naïve"
+        );
         assert_eq!(others, ["Monocytes", "CD14+ Monocytes"]);
         assert!(vote(&[]).is_none());
         assert_eq!(normal_form("Macrophages (M2)"), "macrophage m2");

@@ -8,13 +8,18 @@ use super::embed::MinilmArgs;
 use crate::Result;
 use crate::embed::minilm_folder;
 use crate::fetch::{
-    Downloader, HubAddress, HubModel, NCBI_GENE_DATA, fetch_backbone, fetch_gene_files,
-    fetch_model, known_backbones,
+    CELL_ONTOLOGY, Downloader, HubAddress, HubModel, NCBI_GENE_DATA, NamedFile, PANGLAODB_MARKERS,
+    fetch_backbone, fetch_gene_files, fetch_model, known_backbones,
 };
 use crate::genes::Species;
 
-/// Download gene records, backbones and MiniLM.
+/// Download gene records, backbones, MiniLM, the Cell Ontology and marker tables.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  screader fetch genes --species mouse --out ncbi
+  screader fetch backbone smollm2-135m
+  screader fetch ontology --out tables
+  screader fetch markers --out tables")]
 pub(super) struct FetchArgs {
     #[command(subcommand)]
     what: What,
@@ -30,6 +35,10 @@ enum What {
     /// all-MiniLM-L6-v2 (90 MB, Apache-2.0) from the Hugging Face hub, to where `screader embed` looks
     /// for it. HF_ENDPOINT names a mirror.
     Minilm(FetchMinilmArgs),
+    /// The Cell Ontology (cl-basic.obo, CC BY 4.0), for --ontology.
+    Ontology(FileArgs),
+    /// PanglaoDB's markers of cell types of mouse and human, for --marker-table.
+    Markers(FileArgs),
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +78,19 @@ struct FetchMinilmArgs {
     minilm: MinilmArgs,
 }
 
+#[derive(Debug, Args)]
+struct FileArgs {
+    /// The folder to download into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A mirror's address of the file.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Download again what is there already.
+    #[arg(long)]
+    update: bool,
+}
+
 impl FetchArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
@@ -76,7 +98,18 @@ impl FetchArgs {
             What::Genes(args) => args.run(),
             What::Backbone(args) => args.run(),
             What::Minilm(args) => args.run(),
+            What::Ontology(args) => args.run(&CELL_ONTOLOGY),
+            What::Markers(args) => args.run(&PANGLAODB_MARKERS),
         }
+    }
+}
+
+impl FileArgs {
+    fn run(self, file: &NamedFile) -> Result<()> {
+        let url = self.url.as_deref().unwrap_or(file.url);
+        let path = file.fetch(&Downloader::new()?, url, &self.out, self.update)?;
+        println!("{}", path.display());
+        Ok(())
     }
 }
 

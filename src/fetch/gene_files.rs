@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::download::{Download, Downloader};
-use super::integrity::{record, recorded, sha256_of};
+use super::download::Downloader;
+use super::named_file::fetch_recorded;
 use crate::genes::Species;
 use crate::{Error, Result};
 
@@ -49,22 +49,8 @@ pub fn fetch_gene_files(
     for file in files_of(species) {
         let name = file.rsplit('/').next().unwrap_or(file);
         let target = folder.join(name);
-        if !update && target.exists() && recorded(&target) == Some(sha256_of(&target)?) {
-            eprintln!("{}: already there, hash as recorded", target.display());
-        } else {
-            let url = format!("{}/{file}", base.trim_end_matches('/'));
-            let job = Download {
-                url: &url,
-                target: &target,
-                sha256: None,
-                bytes: None,
-                token: None,
-                remedy: REMEDY,
-            };
-            let done = downloader.download(&job)?;
-            record(&target, &done.sha256)?;
-            eprintln!("{}: {} bytes, sha256 {}", target.display(), done.bytes, done.sha256);
-        }
+        let url = format!("{}/{file}", base.trim_end_matches('/'));
+        fetch_recorded(downloader, &url, &target, update, REMEDY)?;
         paths.push(target);
     }
     Ok(paths)

@@ -10,6 +10,7 @@ mod integrity;
 mod lock;
 mod manifest;
 mod minilm;
+mod named_file;
 
 pub use backbone::fetch_backbone;
 pub use cache::HubCache;
@@ -19,3 +20,4 @@ pub use hub::{FetchedModel, HubAddress, HubModel, fetch_model};
 pub use integrity::sha256_of;
 pub use lock::{Lock, LockedFile, LockedModel};
 pub use manifest::{Backbone, known_backbones};
+pub use named_file::{CELL_ONTOLOGY, NamedFile, PANGLAODB_MARKERS};

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::array::{Array, Element};
 use super::hdf5::{Hdf5File, Node};
-use super::{Annotations, ReadOptions, SpooledRows, read, write_annotated, write_h5ad};
+use super::{
+    Annotations, Beside, ReadOptions, SpooledRows, read, read_uns, write_annotated, write_h5ad,
+    write_h5ad_with,
+};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame, Raw};
 
 fn small() -> Cells {
@@ -236,4 +239,39 @@ fn annotated_copies_of_real_files_keep_everything() {
     }
     println!("{} files copied", inputs.len());
     assert!(inputs.len() > 30);
+}
+
+#[test]
+fn arrays_too_large_to_be_held_twice_are_copied_to_their_place() {
+    // Just over the 16 million numbers from which on they are; a run of zeros lies in the middle.
+    let (n_rows, n_cols) = (4_200, 4_000);
+    let value = |at: usize| if (n_cols..2_000 * n_cols).contains(&at) { 0.0 } else { at as f32 };
+    let x = CsrMatrix {
+        n_rows,
+        n_cols,
+        indptr: (0..=n_rows).map(|row| row * n_cols).collect(),
+        indices: (0..n_rows).flat_map(|_| 0..n_cols as u32).collect(),
+        data: (0..n_rows * n_cols).map(value).collect(),
+    };
+    let names = |count: usize| (0..count).map(|at| at.to_string()).collect();
+    let counts: Vec<f32> = x.data.iter().map(|value| value + 1.0).collect();
+    let cells = Cells {
+        x,
+        obs: Frame { index: names(n_rows), columns: Vec::new() },
+        var: Frame { index: names(n_cols), columns: Vec::new() },
+        ..Cells::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.h5ad");
+    let beside = Beside {
+        layers: vec![("counts".to_owned(), &counts)],
+        uns: vec![("version".to_owned(), "0".to_owned())],
+    };
+    write_h5ad_with(&cells, &beside, &path).unwrap();
+    let found = read(&path, &ReadOptions::default()).unwrap();
+    assert!(found.x == cells.x, "X differs");
+    assert!(found.layers["counts"].data == counts, "the layer differs");
+    assert!(found.layers["counts"].indices == cells.x.indices, "its places differ");
+    assert_eq!(read_uns(&path, "version").unwrap().as_deref(), Some("0"));
+    assert_eq!(read_uns(&path, "other").unwrap(), None);
 }

@@ -3,7 +3,6 @@
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::power::power;
 use crate::cells::CsrMatrix;
 
 /// No step along one axis is longer than this times the step length; umap-learn's number.
@@ -92,7 +91,7 @@ impl Layout {
         let (mut here, mut there) = (points[head], points[tail]);
         let squared = squared_distance(&here, &there);
         if squared > 0.0 {
-            let power = power(squared, b);
+            let power = squared.powf(b);
             let pull = -2.0 * a * b * power / (squared * (a * power + 1.0));
             for axis in 0..D {
                 let along = (pull * (here[axis] - there[axis])).clamp(-LONGEST, LONGEST) * step;
@@ -111,7 +110,7 @@ impl Layout {
             let there = if other == head { here } else { points[other] };
             let squared = squared_distance(&here, &there);
             if squared > 0.0 {
-                let power = power(squared, b);
+                let power = squared.powf(b);
                 let push = 2.0 * self.repulsion_strength * b;
                 let push = push / ((NEARNESS + squared) * (a * power + 1.0));
                 for axis in 0..D {

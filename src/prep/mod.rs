@@ -16,7 +16,6 @@ mod moments;
 mod nearest;
 mod neighbors;
 mod pca;
-mod power;
 mod qc;
 mod rank_genes_groups;
 mod savitzky_golay;

@@ -13,6 +13,9 @@ pub const N_COMPS: usize = 50;
 /// below which an eigenvalue counts as none.
 const TOLERANCE: f64 = 1e-12;
 
+/// Cells whose rows are multiplied with each other at a time.
+const CELLS_AT_ONCE: usize = 256;
+
 /// Genes up to which their products with each other are kept: 128 MB of them.
 const SQUARED_TO: usize = 4096;
 
@@ -140,16 +143,25 @@ impl<'a> Centred<'a> {
     fn transposed_times_itself(&self) -> Vec<f64> {
         let (cells, genes) = (self.rows.n_rows as f64, self.rows.n_cols);
         let mut squared = vec![0f64; genes * genes];
-        squared.par_chunks_exact_mut(genes).enumerate().for_each(|(gene, row)| {
-            let (of_cells, values) = self.columns.row(gene);
-            for (&cell, &value) in of_cells.iter().zip(values) {
-                let value = f64::from(value);
-                let (others, entries) = self.rows.row(cell as usize);
-                let from = others.partition_point(|&other| (other as usize) < gene);
-                for (&other, &entry) in others[from..].iter().zip(&entries[from..]) {
-                    row[other as usize] += value * f64::from(entry);
+        // Rows of a few cells stay near the processor while all genes pass over them.
+        let mut next: Vec<usize> = self.columns.indptr[..genes].to_vec();
+        for first in (0..self.rows.n_rows).step_by(CELLS_AT_ONCE) {
+            let until = first + CELLS_AT_ONCE;
+            let rows = squared.par_chunks_exact_mut(genes).zip(&mut next).enumerate();
+            rows.for_each(|(gene, (row, next))| {
+                let end = self.columns.indptr[gene + 1];
+                while *next < end && (self.columns.indices[*next] as usize) < until {
+                    let value = f64::from(self.columns.data[*next]);
+                    let (others, entries) = self.rows.row(self.columns.indices[*next] as usize);
+                    let from = others.partition_point(|&other| (other as usize) < gene);
+                    for (&other, &entry) in others[from..].iter().zip(&entries[from..]) {
+                        row[other as usize] += value * f64::from(entry);
+                    }
+                    *next += 1;
                 }
-            }
+            });
+        }
+        squared.par_chunks_exact_mut(genes).enumerate().for_each(|(gene, row)| {
             for (entry, mean) in row[gene..].iter_mut().zip(&self.mean[gene..]) {
                 *entry -= cells * self.mean[gene] * mean;
             }

@@ -12,7 +12,7 @@ const SHORT_WORD: usize = 4;
 /// words what the other says.
 ///
 /// They are where [`token_set_ratio`] is at least 0.85 without the word "cell", which says nothing. Names under five
-/// letters never are, nor names with a word of their own that is short, has a digit or a plus (T, CD14+), or is
+/// letters never are, nor names with a word of their own that is short, has a digit, a plus or a minus (T, CD14+), or is
 /// another one's with something before it (immature, myofibroblast).
 pub fn is_alike(a: &str, b: &str) -> bool {
     let [a, b] = [a, b].map(|name| words(name, |word| word != "cell"));
@@ -20,7 +20,8 @@ pub fn is_alike(a: &str, b: &str) -> bool {
         |words: &BTreeSet<&str>| words.iter().map(|word| word.chars().count()).sum::<usize>();
     let shorter = letters(&a).min(letters(&b));
     let decides = |word: &&str| {
-        word.chars().count() < SHORT_WORD || word.chars().any(|one| one == '+' || one.is_numeric())
+        let tells = |one: char| one == '+' || one == '-' || one.is_numeric();
+        word.chars().count() < SHORT_WORD || word.chars().any(tells)
     };
     let begins_otherwise =
         a.difference(&b).any(|one| b.difference(&a).any(|x| one.ends_with(x) || x.ends_with(one)));

@@ -1,5 +1,6 @@
 //! HDF5 written: new files, and changed copies.
 
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use hdf5_pure::{AttrValue, Datatype, FileAccessProperties, MemoryStrategy};
@@ -34,9 +35,45 @@ pub(in crate::io) fn write_file(path: &Path, output: &Path, root: &Tree<'_>) -> 
             }
         }
     }
-    guard(&output.display().to_string(), || builder.write(path))
-        .map_err(|error| unwritten(output, error))?;
+    guard(&output.display().to_string(), || {
+        let file = std::fs::File::create(path).map_err(hdf5_pure::Error::Io)?;
+        let mut holes = SkipZeros { file, length: 0 };
+        builder.finish_to(&mut holes)?;
+        holes.file.set_len(holes.length).map_err(hdf5_pure::Error::Io)
+    })
+    .map_err(|error| unwritten(output, error))?;
     fill(path, output, &root.copied_later(""))
+}
+
+/// A new file in which long runs of zeros are left out: they read as zeros, and what belongs there is written once.
+struct SkipZeros {
+    file: std::fs::File,
+    length: u64,
+}
+
+/// Zeros that are left out at least; the page of a file system.
+const HOLE: usize = 1 << 12;
+
+impl Write for SkipZeros {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let pieces = bytes.chunks(HOLE);
+        let zeros = pieces.clone().take_while(|piece| piece.iter().all(|&byte| byte == 0));
+        let zeros: usize = zeros.map(<[u8]>::len).sum();
+        let written = if zeros >= HOLE {
+            self.file.seek(SeekFrom::Current(zeros as i64))?;
+            zeros
+        } else {
+            let others = pieces.skip(1).take_while(|piece| piece.iter().any(|&byte| byte != 0));
+            let most = bytes.len().min(HOLE) + others.map(<[u8]>::len).sum::<usize>();
+            self.file.write(&bytes[..most])?
+        };
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Copy values to their places in the file at `path`, which holds zeros there: the crate writes an array at

@@ -15,7 +15,7 @@ use network::{Network, renumbered};
 use refine::refine;
 
 /// Modularity that a pass must gain for another to follow.
-const LEAST_RISE: f64 = 1e-5;
+const LEAST_RISE: f64 = 1e-4;
 
 /// Settings of Leiden, with scanpy's defaults but for the passes, which end when one hardly betters the last: they
 /// cost little.
@@ -26,7 +26,7 @@ pub struct LeidenConfig {
     /// Seed of the order in which nodes are visited and of the choices of the refinement.
     pub seed: u64,
     /// Passes of the whole algorithm, each from what the last one found; below 0 as many as raise modularity by
-    /// 0.00001 or more.
+    /// 0.0001 or more.
     pub n_iterations: i64,
 }
 

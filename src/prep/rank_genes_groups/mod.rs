@@ -5,6 +5,8 @@ mod logistic;
 mod welch;
 mod wilcoxon;
 
+use std::ops::Range;
+
 pub(crate) use adjust::benjamini_hochberg;
 use rayon::prelude::*;
 
@@ -13,8 +15,8 @@ use crate::{Error, Result};
 
 /// Added to both means before their ratio is taken; scanpy's number.
 const NEVER_ZERO: f64 = 1e-9;
-/// Values that are turned from rows into columns at once: 128 MB of them.
-const VALUES_AT_ONCE: usize = 1 << 24;
+/// Values that a thread turns from rows into columns at once: 32 MB of them.
+const VALUES_AT_ONCE: usize = 1 << 22;
 
 /// How a group is compared with all other cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -124,7 +126,7 @@ fn check<'a>(matrix: &CsrMatrix, groups: &'a [usize], names: &[String]) -> Resul
 
 /// Ask `compare` about every gene, in the order of the columns.
 ///
-/// Columns are gathered from rows in blocks, so that a large matrix is not held twice.
+/// Columns are gathered from rows in blocks, so that a large matrix is not held twice, each block by one thread.
 fn of_genes(
     matrix: &CsrMatrix,
     groups: &Groups<'_>,
@@ -132,21 +134,22 @@ fn of_genes(
 ) -> Vec<Found> {
     let mut stored = vec![0; matrix.n_cols];
     matrix.indices.iter().for_each(|&column| stored[column as usize] += 1);
-    let mut found = Vec::with_capacity(matrix.n_cols);
-    let mut first = 0;
-    while first < matrix.n_cols {
-        let (mut end, mut values) = (first, 0);
-        while end < matrix.n_cols && (end == first || values + stored[end] <= VALUES_AT_ONCE) {
-            values += stored[end];
-            end += 1;
+    let mut blocks = Vec::new();
+    let (mut first, mut values) = (0, 0);
+    for (gene, &stored) in stored.iter().enumerate() {
+        if gene > first && values + stored > VALUES_AT_ONCE {
+            blocks.push(first..gene);
+            (first, values) = (gene, 0);
         }
-        let block = Columns::gather(matrix, groups, first, &stored[first..end]);
-        let genes =
-            (first..end).into_par_iter().map(|gene| compare(gene, &block.gene(gene - first)));
-        found.extend(genes.collect::<Vec<_>>());
-        first = end;
+        values += stored;
     }
-    found
+    blocks.push(first..matrix.n_cols);
+    let compared = |genes: Range<usize>| {
+        let first = genes.start;
+        let block = Columns::gather(matrix, groups, first, &stored[genes.clone()]);
+        genes.map(|gene| compare(gene, &block.gene(gene - first))).collect::<Vec<_>>()
+    };
+    blocks.into_par_iter().flat_map_iter(compared).collect()
 }
 
 /// Some columns, one after the other.
