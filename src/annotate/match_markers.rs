@@ -8,6 +8,8 @@ use super::catalogue::{Catalogue, CellTypeMarkers};
 use super::clusters::ClusterMarkers;
 use super::record::{ClusterAnnotation, UNKNOWN};
 
+/// Genes that markers are taken to be found among where no cells say how many there are: those of a genome.
+pub const GENES_OF_A_GENOME: usize = 20_000;
 /// A type that shares so few markers is no answer.
 const LEAST_SHARED: usize = 2;
 /// A match this likely by chance, after correction for the number of types, is none.
@@ -133,6 +135,9 @@ fn annotation(cluster: &ClusterMarkers, fits: &[Fit]) -> ClusterAnnotation {
 
 /// The chance that of `drawn` genes out of `all` at least `shared` are among `special`.
 pub(super) fn at_least(shared: usize, drawn: usize, special: usize, all: usize) -> f64 {
+    if shared == 0 {
+        return 1.0;
+    }
     let (drawn, special) = (drawn.min(all), special.min(all));
     let choose = |n: usize, k: usize| {
         ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0)

@@ -14,7 +14,7 @@ mod vote;
 pub use ask::{Asked, Questions, ask};
 pub use catalogue::{Catalogue, CellTypeMarkers};
 pub use clusters::{ClusterMarkers, ClusteredCells, read_marker_table};
-pub use match_markers::match_markers;
+pub use match_markers::{GENES_OF_A_GENOME, match_markers};
 pub use overlap::{MarkerOverlap, marker_overlap};
 pub use parse::parse_answers;
 pub use prompt::Prompt;

@@ -10,8 +10,8 @@ use super::evaluate::compare::{Compared, as_text, write_table};
 use super::evaluate::table;
 use super::settings::MachineArgs;
 use crate::annotate::{
-    Catalogue, ClusterAnnotations, ClusterMarkers, ClusteredCells, Prompt, Questions,
-    match_markers, read_marker_table,
+    Catalogue, ClusterAnnotations, ClusterMarkers, ClusteredCells, GENES_OF_A_GENOME, Prompt,
+    Questions, match_markers, read_marker_table,
 };
 use crate::genes::Species;
 use crate::io::{self, ReadOptions};
@@ -166,7 +166,7 @@ impl AblateArgs {
         if [".csv", ".tsv", ".txt"].iter().any(|end| name.ends_with(end)) && self.data.is_file() {
             let clusters = read_marker_table(&self.data, most)?;
             let truth = self.truth_of(&clusters)?;
-            return Ok(Input { clusters, truth, genes: 0 });
+            return Ok(Input { clusters, truth, genes: GENES_OF_A_GENOME });
         }
         let cells = io::read(&self.data, &ReadOptions::default())?;
         let (column, layer) = (self.cluster.as_deref(), self.layer.as_deref());

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::settings::MachineArgs;
 use crate::annotate::{
-    Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells, Prompt,
-    UNKNOWN, match_markers, read_marker_table,
+    Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells,
+    GENES_OF_A_GENOME, Prompt, UNKNOWN, match_markers, read_marker_table,
 };
 use crate::cells::Column;
 use crate::genes::Species;
@@ -218,7 +218,7 @@ impl AnnotateArgs {
         let tissue = (!self.tissue.is_empty()).then_some(self.tissue.as_str());
         let catalogue = Catalogue::read(&paths, self.species, tissue)?;
         eprintln!("table     {} cell types", catalogue.types.len());
-        let genes = input.cells.as_ref().map_or(0, |cells| cells.genes.len());
+        let genes = input.cells.as_ref().map_or(GENES_OF_A_GENOME, |cells| cells.genes.len());
         record.clusters = match_markers(&input.clusters, &catalogue, genes);
         // Where it lies on this machine is nobody else's business.
         let name = |path: &&Path| path.file_name().map(|name| name.to_string_lossy().into_owned());

@@ -24,7 +24,7 @@ use cells::{Measured, Prepared};
 /// Filter, normalise to 10,000 counts a cell, take log1p, choose variable genes, then principal components,
 /// neighbours, Leiden, UMAP and markers. Values that are log-normalised already are not logged again. The input
 /// is never changed. In memory are the cells and genes that the filters keep, not the whole file: counts and
-/// normalised values, 16 bytes for each value above 0, and while markers are ranked about as much again.
+/// normalised values, 12 bytes for each value above 0, and while components are found the variable genes three times.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   screader cluster raw.h5ad --out clustered.h5ad --markers markers.csv

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::annotate::GENES_OF_A_GENOME;
 use crate::genes::Species;
 use crate::ontology::CellOntology;
 use crate::score::GptCellType;
@@ -75,7 +76,7 @@ pub(super) struct EvaluateArgs {
     #[arg(long, value_name = "N", default_value_t = 25, requires = "marker_table")]
     n_markers: usize,
     /// Genes that markers were found among.
-    #[arg(long, value_name = "N", default_value_t = 20_000, requires = "marker_table")]
+    #[arg(long, value_name = "N", default_value_t = GENES_OF_A_GENOME, requires = "marker_table")]
     genes: usize,
     /// Print the result as JSON.
     #[arg(long)]

@@ -131,7 +131,12 @@ impl LocalModel {
             )),
             Finish::EndOfText | Finish::Stop => {}
         }
-        let said = settle(&told.text, None, &mut notes).unwrap_or_else(|| {
+        // Where a schema is kept to there is no room for thoughts, and what looks like one is a text of its own.
+        let said = match &constraint {
+            Some(_) if !told.text.is_empty() => Some(Said { text: told.text, reasoning: None }),
+            _ => settle(&told.text, None, &mut notes),
+        };
+        let said = said.unwrap_or_else(|| {
             notes.push("the answer is empty".to_owned());
             Said { text: String::new(), reasoning: None }
         });
