@@ -1,7 +1,11 @@
 //! The Cell Ontology: what cell types are called, and which is a kind of which.
 
+mod spellings;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+
+use spellings::{in_order, spellings, without_first_words};
 
 use crate::{Error, Result};
 
@@ -12,6 +16,8 @@ pub struct CellOntology {
     parents: HashMap<String, Vec<String>>,
     /// What a name in its plain form means, the surest first.
     meanings: HashMap<String, (String, How)>,
+    /// The same by the words of a name in order of the alphabet, where they are one type's alone.
+    by_words: HashMap<String, String>,
 }
 
 /// How a label was found.
@@ -23,6 +29,8 @@ pub enum How {
     Synonym,
     /// By a related, broader or narrower synonym that only one type has, or by what a term that it replaced was called.
     Related,
+    /// By a name or synonym with its words in another order, shortened, or as markers: `CD14+ Mono`.
+    Spelling,
 }
 
 /// A type that a label means.
@@ -82,6 +90,7 @@ impl CellOntology {
                 ontology.meanings.entry(form).or_insert((id, How::Related));
             }
         }
+        ontology.by_words = by_words(&ontology.meanings);
         if ontology.names.is_empty() {
             let found: String = text.lines().next().unwrap_or("").chars().take(60).collect();
             let remedy = "download cl-basic.obo of the Cell Ontology";
@@ -110,11 +119,31 @@ impl CellOntology {
         self.names.insert(term.id, term.name);
     }
 
-    /// Find the type that a label means: by name, exact synonym, or a looser synonym that one type alone has; case,
-    /// plural and punctuation do not matter, `+` does.
+    /// Find the type that a label means: by name, exact synonym, a looser synonym that one type alone has, or another
+    /// spelling of these; case, plural and punctuation do not matter, `+` does.
     pub fn find(&self, label: &str) -> Option<Found> {
-        let (id, how) = self.meanings.get(&plain_form(label))?;
-        Some(Found { id: id.clone(), name: self.names.get(id)?.clone(), how: *how })
+        self.find_form(&plain_form(label))
+    }
+
+    /// Find a type that what a label means is a kind of, as its last words say: the T cell of "exhausted tumour T
+    /// cell". The type itself where [`find`](Self::find) knows it.
+    pub fn find_broader(&self, label: &str) -> Option<Found> {
+        let form = plain_form(label);
+        let broader = || without_first_words(&form).iter().find_map(|rest| self.find_form(rest));
+        self.find_form(&form).or_else(broader)
+    }
+
+    fn find_form(&self, form: &str) -> Option<Found> {
+        if form.is_empty() {
+            return None;
+        }
+        let known = self.meanings.get(form).map(|(id, how)| (id, *how));
+        let spelled = || {
+            let id = spellings(form).iter().find_map(|words| self.by_words.get(words));
+            id.map(|id| (id, How::Spelling))
+        };
+        let (id, how) = known.or_else(spelled)?;
+        Some(Found { id: id.clone(), name: self.names.get(id)?.clone(), how })
     }
 
     /// The name of a type.
@@ -138,6 +167,22 @@ impl CellOntology {
         }
         false
     }
+}
+
+/// Names by their words; of several types the one is taken that is called so most surely, and none of equals.
+fn by_words(meanings: &HashMap<String, (String, How)>) -> HashMap<String, String> {
+    let mut found: HashMap<String, (How, HashSet<&str>)> = HashMap::new();
+    for (form, (id, how)) in meanings {
+        let (surest, ids) = found.entry(in_order(form)).or_insert_with(|| (*how, HashSet::new()));
+        if how < surest {
+            (*surest, *ids) = (*how, HashSet::new());
+        }
+        if how == surest {
+            ids.insert(id);
+        }
+    }
+    let only = |ids: HashSet<&str>| (ids.len() == 1).then(|| ids.into_iter().collect::<String>());
+    found.into_iter().filter_map(|(words, (_, ids))| Some((words, only(ids)?))).collect()
 }
 
 fn term(stanza: &str) -> Term {

@@ -197,12 +197,14 @@ impl AblateArgs {
             return Err(wrong("no such file".to_owned()));
         }
         let frame = table::read(path)?;
-        let [(_, names), (_, types), ..] = frame.columns.as_slice() else {
+        let [(names, _), (types, _), ..] = frame.columns.as_slice() else {
             return Err(wrong(format!("{} columns", frame.columns.len())));
         };
+        let [names, types] = [names, types].map(|name| table::column(path, &frame, name));
+        let (names, types) = (names?, types?);
         let of = |one: &ClusterMarkers| {
-            let same = |&row: &usize| names.text(row).as_deref() == Some(one.cluster.as_str());
-            (0..frame.len()).find(same).and_then(|row| types.text(row))
+            let row = names.iter().position(|name| name.as_ref() == Some(&one.cluster));
+            row.and_then(|row| types[row].clone())
         };
         let found: Vec<Option<String>> = clusters.iter().map(of).collect();
         if found.iter().all(Option::is_none) {

@@ -61,5 +61,24 @@ mod tests {
         ] {
             assert_eq!(of(label), broad, "{label}");
         }
+        let name = |label: &str| ontology.find(label).map(|found| found.name);
+        for (label, expected) in [
+            ("NK", Some("natural killer cell")),
+            ("B", Some("B cell")),
+            ("B cells naive", Some("naive B cell")),
+            ("CD14+ Mono", Some("CD14-positive monocyte")),
+            ("Memory CD4 T", Some("CD4-positive, alpha-beta memory T cell")),
+            ("Naive CD4 T", Some("naive thymus-derived CD4-positive, alpha-beta T cell")),
+            ("CD8 T", Some("CD8-positive, alpha-beta T cell")),
+            ("DC", Some("dendritic cell")),
+            ("Platelet", Some("platelet")),
+            ("FCGR3A+ Mono", None),
+            ("Cluster 3", None),
+        ] {
+            assert_eq!(name(label).as_deref(), expected, "{label}");
+        }
+        let broader = |label: &str| ontology.find_broader(label).map(|found| found.name);
+        assert_eq!(broader("FCGR3A+ Mono").as_deref(), Some("monocyte"));
+        assert_eq!(broader("stressed cell"), None);
     }
 }

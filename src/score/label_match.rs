@@ -54,7 +54,15 @@ impl LabelMatch {
         {
             return Self::of_types(&label.id, &truth.id, ontology);
         }
-        if is_alike(&form, &true_form) { Self::Fuzzy } else { Self::Wrong }
+        let broad =
+            |label: &str| ontology.and_then(|all| broad_type(all, &all.find_broader(label)?.id));
+        if is_alike(&form, &true_form) {
+            Self::Fuzzy
+        } else if broad(label).is_some() && broad(label) == broad(truth) {
+            Self::Broad
+        } else {
+            Self::Wrong
+        }
     }
 
     fn of_types(label: &str, truth: &str, ontology: &CellOntology) -> Self {
@@ -119,6 +127,8 @@ mod tests {
         assert_eq!(of("memory T cell", "naive T cell"), LabelMatch::Broad);
         assert_eq!(of("hepatocyte", "naive T cell"), LabelMatch::Wrong);
         assert_eq!(of("hepatocite", "hepatocyte"), LabelMatch::Fuzzy);
+        assert_eq!(of("exhausted tumour T cell", "memory T"), LabelMatch::Broad);
+        assert_eq!(of("T cells naive", "Naive T"), LabelMatch::Synonym);
         assert_eq!(of("Unknown", "T cell"), LabelMatch::Unknown);
         assert_eq!(LabelMatch::of(None, "T cell", None), LabelMatch::Unknown);
         assert_eq!(LabelMatch::of(Some("T lymphocyte"), "T cell", None), LabelMatch::Wrong);

@@ -8,7 +8,7 @@ use crate::cells::{Column, Frame};
 use crate::io::{self, ReadOptions};
 use crate::{Error, Result};
 
-/// Read `obs` of an h5ad, or a csv or tsv with a header, in which an empty entry and NA say nothing.
+/// Read `obs` of an h5ad, or a csv or tsv with a header.
 pub(in crate::cli) fn read(path: &Path) -> Result<Frame> {
     let name = path.to_string_lossy().to_lowercase();
     if !(name.ends_with(".csv") || name.ends_with(".tsv")) {
@@ -25,16 +25,18 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Frame> {
         .records()
         .collect::<std::result::Result<_, _>>()
         .map_err(|error| wrong(error.to_string()))?;
-    let entry = |text: &str| (!text.is_empty() && text != "NA").then(|| text.to_owned());
     let columns = header.iter().enumerate().map(|(at, name)| {
-        let texts = rows.iter().map(|row| entry(&row[at])).collect();
+        let texts = rows.iter().map(|row| Some(row[at].to_owned())).collect();
         (name.to_owned(), Column::Text(texts))
     });
     let index = (0..rows.len()).map(|row| row.to_string()).collect();
     Ok(Frame { index, columns: columns.collect() })
 }
 
-/// Give a column as text.
+/// What says nothing, as R and Python write it.
+const NOTHING: [&str; 4] = ["", "NA", "nan", "NaN"];
+
+/// Give a column as text; an empty entry and NA say nothing.
 pub(in crate::cli) fn column(
     path: &Path,
     table: &Frame,
@@ -45,7 +47,8 @@ pub(in crate::cli) fn column(
         let found = format!("[{}]", names.join(", ")).replace(['\n', '\r'], " ");
         Error::input(path.display(), format!("a column {name}"), found, "name one of these")
     })?;
-    Ok((0..table.len()).map(|row| found.text(row)).collect())
+    let text = |row: usize| found.text(row).filter(|text| !NOTHING.contains(&text.as_str()));
+    Ok((0..table.len()).map(text).collect())
 }
 
 /// Count the rows of each pair of true and given label. Rows without a true label are left out, and where
