@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::annotate::models::{ModelArgs, Models, Service};
+use super::annotate::models::{ModelArgs, Models, Service, report_destinations};
 use super::evaluate::compare::{Compared, as_text, write_table};
 use super::evaluate::table;
 use super::settings::MachineArgs;
@@ -15,7 +15,7 @@ use crate::annotate::{
 };
 use crate::genes::Species;
 use crate::io::{self, ReadOptions};
-use crate::llm::Purse;
+use crate::llm::{Purse, Usage};
 use crate::ontology::CellOntology;
 use crate::prep::GroupTest;
 use crate::{Error, Result};
@@ -110,6 +110,9 @@ struct Row {
     dollars: Option<f64>,
     #[serde(skip)]
     labels: Vec<String>,
+    /// Addresses that markers and names went to.
+    #[serde(skip)]
+    left_for: Vec<String>,
 }
 
 impl Way {
@@ -125,7 +128,7 @@ impl Row {
         let given: Vec<Option<String>> = labels.iter().cloned().map(Some).collect();
         let pairs = table::pairs(&input.truth, &given, false);
         let compared = Compared::new(&way.as_text(), "clusters", pairs, ontology, None);
-        Self { way, compared, tokens: 0, dollars: None, labels }
+        Self { way, compared, tokens: 0, dollars: None, labels, left_for: Vec::new() }
     }
 }
 
@@ -156,6 +159,10 @@ impl AblateArgs {
             true => println!("{:#}", serde_json::json!(rows)),
             false => print!("{}", as_text(rows.iter().map(|row| &row.compared))),
         }
+        if purse.spent().usage != Usage::default() {
+            eprintln!("cost      {}", purse.spent());
+        }
+        report_destinations(rows.iter().flat_map(|row| row.left_for.clone()).collect());
         eprintln!("wrote     {}", self.out.display());
         Ok(())
     }
@@ -273,7 +280,8 @@ impl AblateArgs {
                     let labels = record.clusters.iter().map(|one| one.label.clone()).collect();
                     let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
                     let row = Row::new(way, labels, input, ontology);
-                    rows.push(Row { tokens, dollars: record.dollars, ..row });
+                    let (dollars, left_for) = (record.dollars, record.left_for);
+                    rows.push(Row { tokens, dollars, left_for, ..row });
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::llm::{Cost, Purse};
 use crate::ontology::CellOntology;
 use crate::prep::GroupTest;
 use crate::{Error, Result};
-use models::{ModelArgs, Models, Service};
+use models::{ModelArgs, Models, Service, report_destinations};
 
 /// Markers that are matched with tables: more of them tell more, and none leaves the machine.
 const MATCHED_MARKERS: usize = 25;
@@ -306,13 +306,7 @@ impl AnnotateArgs {
         if record.usage != Default::default() {
             eprintln!("cost      {}", Cost { usage: record.usage, dollars: record.dollars });
         }
-        match record.left_for.as_slice() {
-            [] => eprintln!("nothing left this machine"),
-            places => eprintln!(
-                "names of genes and clusters and the tissue went to {}",
-                places.join(", ")
-            ),
-        }
+        report_destinations(record.left_for.clone());
         eprintln!("wrote     {}", self.out.display());
     }
 }

@@ -294,6 +294,18 @@ impl Models<'_> {
     }
 }
 
+/// Say what left this machine, and for where.
+pub(in crate::cli) fn report_destinations(mut places: Vec<String>) {
+    places.sort();
+    places.dedup();
+    match places.as_slice() {
+        [] => eprintln!("nothing left this machine"),
+        places => {
+            eprintln!("names of genes and clusters and the tissue went to {}", places.join(", "));
+        }
+    }
+}
+
 fn bar(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}, {eta} left");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
