@@ -27,11 +27,11 @@ pub const PANGLAODB_MARKERS: NamedFile = NamedFile {
 };
 
 impl NamedFile {
-    /// Download the file into `folder`, from `url` where that is another place; returns its path. As for
-    /// [`fetch_recorded`].
+    /// Download the file into `folder`, from `url` where that is another place, and write its hash beside it; returns
+    /// its path. A file that is there and hashes to its record is not fetched again unless `update` is set.
     ///
     /// # Errors
-    /// As [`fetch_recorded`].
+    /// [`Error::Network`] if the host cannot be reached, else as [`Downloader::download`].
     pub fn fetch(
         &self,
         downloader: &Downloader,
