@@ -1,6 +1,7 @@
 //! Files that appear under their name only once they are whole: written beside it, synced, renamed.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -38,6 +39,16 @@ pub(crate) fn put(file: NamedTempFile, path: &Path) -> Result<()> {
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Write `bytes` to a file that stands at `path` once it is whole.
+///
+/// # Errors
+/// As [`begin`] and [`put`], and [`Error::Io`] where the disk is full.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = begin(path)?;
+    file.write_all(bytes).map_err(Error::io(path, "write"))?;
+    put(file, path)
 }
 
 /// The folder that `path` stands in.

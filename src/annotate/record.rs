@@ -1,6 +1,5 @@
 //! What a run leaves: every cluster's name and all that it rests on.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -103,10 +102,10 @@ impl ClusterAnnotations {
     pub fn write(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let path = folder.join("annotations.csv");
-        put(&path, &self.table(&path)?)?;
+        whole_file::write(&path, &self.table(&path)?)?;
         let path = folder.join("annotations.json");
         let json = serde_json::to_vec_pretty(self);
-        put(&path, &json.map_err(|error| Error::io(&path, "write")(error.into()))?)
+        whole_file::write(&path, &json.map_err(|error| Error::io(&path, "write")(error.into()))?)
     }
 
     fn table(&self, path: &Path) -> Result<Vec<u8>> {
@@ -161,10 +160,4 @@ pub fn read_annotations(folder: &Path) -> Result<ClusterAnnotations> {
         return Err(wrong(format!("layout {}", read.version)));
     }
     Ok(read)
-}
-
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = whole_file::begin(path)?;
-    file.write_all(bytes).map_err(Error::io(path, "write"))?;
-    whole_file::put(file, path)
 }

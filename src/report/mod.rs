@@ -32,7 +32,6 @@ mod shots;
 mod svg;
 mod verdict;
 
-use std::io::Write;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -61,7 +60,10 @@ pub fn write(summary: &Summary, folder: &Path) -> Result<()> {
 
     let numbers = folder.join("numbers.json");
     let json = serde_json::to_vec_pretty(summary);
-    put(&numbers, &json.map_err(|error| Error::io(&numbers, "write")(error.into()))?)?;
+    whole_file::write(
+        &numbers,
+        &json.map_err(|error| Error::io(&numbers, "write")(error.into()))?,
+    )?;
     type Table = fn(&Summary, &Path) -> Result<Vec<u8>>;
     let tables: [(&str, Table); 3] = [
         ("methods.csv", csv::methods),
@@ -70,23 +72,17 @@ pub fn write(summary: &Summary, folder: &Path) -> Result<()> {
     ];
     for (name, table) in tables {
         let path = folder.join(name);
-        put(&path, &table(summary, &path)?)?;
+        whole_file::write(&path, &table(summary, &path)?)?;
     }
     let path = folder.join("report.html");
-    put(&path, page::html(summary, &figures, &palette, &path)?.as_bytes())
+    whole_file::write(&path, page::html(summary, &figures, &palette, &path)?.as_bytes())
 }
 
 /// Leave a figure as SVG and as PNG.
 fn draw(figure: &Figure, palette: &Palette, rasteriser: &Rasteriser, folder: &Path) -> Result<()> {
     let Some(svg) = figure.svg(palette, Look::File) else { return Ok(()) };
     let path = folder.join(format!("{}.svg", figure.stem));
-    put(&path, svg.as_bytes())?;
+    whole_file::write(&path, svg.as_bytes())?;
     let png = rasteriser.png(&svg, &path.display().to_string())?;
-    put(&path.with_extension("png"), &png)
-}
-
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = whole_file::begin(path)?;
-    file.write_all(bytes).map_err(Error::io(path, "write"))?;
-    whole_file::put(file, path)
+    whole_file::write(&path.with_extension("png"), &png)
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::axis::Axis;
-use super::put;
 use super::svg::{Anchor, Ink, Look, Svg, Type, words};
 use crate::prep::BarcodeCurve;
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 240.0;
@@ -101,10 +100,10 @@ fn log(value: f64) -> f64 {
 pub fn write_quality(quality: &Quality, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     if let Some(drawing) = barcode_curve(quality, Look::File) {
-        put(&folder.join("barcode_curve.svg"), drawing.as_bytes())?;
+        whole_file::write(&folder.join("barcode_curve.svg"), drawing.as_bytes())?;
     }
     let drawing = genes_per_cell(quality, Look::File);
-    put(&folder.join("genes_per_cell.svg"), drawing.as_bytes())
+    whole_file::write(&folder.join("genes_per_cell.svg"), drawing.as_bytes())
 }
 
 fn begin(title: &str, look: Look) -> Svg {

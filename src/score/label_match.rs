@@ -54,11 +54,14 @@ impl LabelMatch {
         {
             return Self::of_types(&label.id, &truth.id, ontology);
         }
-        let broad =
-            |label: &str| ontology.and_then(|all| broad_type(all, &all.find_broader(label)?.id));
+        let is_of_same_broad_type = |ontology: &CellOntology| {
+            let found = [label, truth].map(|one| ontology.find_broader(one));
+            let [Some(label), Some(truth)] = found else { return false };
+            are_of_one_broad_type(ontology, &label.id, &truth.id)
+        };
         if is_alike(&form, &true_form) {
             Self::Fuzzy
-        } else if broad(label).is_some() && broad(label) == broad(truth) {
+        } else if ontology.is_some_and(is_of_same_broad_type) {
             Self::Broad
         } else {
             Self::Wrong
@@ -66,12 +69,11 @@ impl LabelMatch {
     }
 
     fn of_types(label: &str, truth: &str, ontology: &CellOntology) -> Self {
-        let broad = |id: &str| broad_type(ontology, id);
         if label == truth {
             Self::Synonym
         } else if ontology.is_descendant(label, truth) {
             Self::Descendant
-        } else if broad(label).is_some() && broad(label) == broad(truth) {
+        } else if are_of_one_broad_type(ontology, label, truth) {
             Self::Broad
         } else {
             Self::Wrong
@@ -104,6 +106,11 @@ impl LabelMatch {
             Self::Unknown => "unknown",
         }
     }
+}
+
+fn are_of_one_broad_type(ontology: &CellOntology, label: &str, truth: &str) -> bool {
+    let [label, truth] = [label, truth].map(|id| broad_type(ontology, id));
+    label.is_some() && label == truth
 }
 
 #[cfg(test)]

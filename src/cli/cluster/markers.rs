@@ -1,11 +1,10 @@
 //! The genes of every cluster as a table, in the layout of scanpy's `get.rank_genes_groups_df(group=None)`.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::cells::Prepared;
 use crate::prep::Clustered;
-use crate::{Error, Result, whole_file};
+use crate::{Error, Result};
 
 /// Make the table: `group,names,scores,logfoldchanges,pvals,pvals_adj`, clusters one after the other, best genes
 /// first.
@@ -29,13 +28,6 @@ pub(super) fn table(prepared: &Prepared, found: &Clustered, path: &Path) -> Resu
         }
     }
     writer.into_inner().map_err(|error| Error::io(path, "write")(error.into_error()))
-}
-
-/// Write the table under its name once it is whole.
-pub(super) fn write(table: &[u8], path: &Path) -> Result<()> {
-    let mut file = whole_file::begin(path)?;
-    file.write_all(table).map_err(Error::io(path, "write"))?;
-    whole_file::put(file, path)
 }
 
 /// Small numbers with an exponent: p-values go far below what zeros can be counted in.

@@ -17,11 +17,10 @@ use rayon::prelude::*;
 pub use dots::DotPlot;
 
 use super::palette::Palette;
-use super::put;
 use super::quality::{self, Quality};
 use super::raster::Rasteriser;
 use super::svg::Look;
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 /// Everything that the page shows.
 #[derive(Debug, Clone, Default)]
@@ -186,10 +185,10 @@ pub fn write(report: &ClusterReport, folder: &Path) -> Result<()> {
     let rasteriser = Rasteriser::new();
     drawings.par_iter().try_for_each(|drawing| {
         let path = figures.join(format!("{}.svg", drawing.stem));
-        put(&path, drawing.svg[1].as_bytes())?;
+        whole_file::write(&path, drawing.svg[1].as_bytes())?;
         let png = rasteriser.png(&drawing.svg[1], &path.display().to_string())?;
-        put(&path.with_extension("png"), &png)
+        whole_file::write(&path.with_extension("png"), &png)
     })?;
     let path = folder.join("report.html");
-    put(&path, page::html(report, drawings, &palettes, &path)?.as_bytes())
+    whole_file::write(&path, page::html(report, drawings, &palettes, &path)?.as_bytes())
 }
