@@ -107,8 +107,17 @@ fn clusters_speak_with_the_voice_of_most_of_their_cells() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let matrix = std::fs::read_to_string(folder.path().join("confusion.csv")).unwrap();
     let expected =
-        "truth,hepatocite,T cell,T cells\nT cell,1,0,1\nB cell,0,1,0\nhepatocyte,1,0,0\n";
+        "truth,T cells,hepatocite,T cell\nT cell,1,1,0\nB cell,0,0,1\nhepatocyte,0,1,0\n";
     assert_eq!(matrix, expected);
+    for picture in ["confusion.svg", "confusion.png"] {
+        let output = run(&["--confusion", picture]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let drawing = std::fs::read_to_string(folder.path().join("confusion.svg")).unwrap();
+    roxmltree::Document::parse(&drawing).unwrap();
+    assert!(drawing.contains("T cell, named hepatocite: 1 of 2 rows (50 %)"), "{drawing}");
+    let picture = std::fs::read(folder.path().join("confusion.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
     let output = run(&["--clusters", "leiden", "--confusion", "other.csv"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(!folder.path().join("other.csv").exists());
@@ -127,11 +136,11 @@ fn markers_of_named_clusters_are_held_to_a_table() {
     let mut annotate = Command::new(env!("CARGO_BIN_EXE_screader"));
     let annotate = annotate
         .current_dir(folder.path())
-        .args(["annotate", "markers.csv", "--marker-table", "known.csv", "--out", "named"])
+        .args(["annotate", "markers.csv", "--marker-table", "known.csv", "--out", "named.v1"])
         .output()
         .unwrap();
     assert!(annotate.status.success(), "{}", String::from_utf8_lossy(&annotate.stderr));
-    let arguments = ["named", "--marker-table", "known.csv", "--json", "--out", "overlap.csv"];
+    let arguments = ["named.v1", "--marker-table", "known.csv", "--json", "--out", "overlap.csv"];
     let output = evaluate(folder.path(), &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -142,6 +151,12 @@ fn markers_of_named_clusters_are_held_to_a_table() {
     assert_eq!((found[1]["label"].as_str(), found[1]["p"].as_f64()), (Some("unknown"), Some(1.0)));
     let table = std::fs::read_to_string(folder.path().join("overlap.csv")).unwrap();
     assert!(table.contains("0,B cell,B cell,2,2,2,1.0000,"), "{table}");
-    let output = evaluate(folder.path(), &["markers.csv", "--marker-table", "known.csv"]);
-    assert_eq!(output.status.code(), Some(2));
+    // What lies beside the annotations is not them.
+    std::fs::write(folder.path().join("named.v1/other.json"), "{}").unwrap();
+    for other in ["markers.csv", "named.v1/other.json"] {
+        let output = evaluate(folder.path(), &[other, "--marker-table", "known.csv"]);
+        assert_eq!(output.status.code(), Some(2), "{other}");
+    }
+    let by_file = ["named.v1/annotations.json", "--marker-table", "known.csv", "--json"];
+    assert_eq!(evaluate(folder.path(), &by_file).stdout, output.stdout);
 }

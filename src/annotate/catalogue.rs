@@ -65,19 +65,23 @@ const LAYOUT: Layout = Layout {
 };
 
 impl Catalogue {
-    /// Read tables and join them, of a species and a tissue where these are given; where no row is of the tissue,
-    /// rows of all tissues are taken and a note says so.
+    /// Read tables and join them, of a species where one is given, and of a tissue unless it is empty; where no row is
+    /// of the tissue, rows of all tissues are taken and a note says so.
     ///
     /// # Errors
     /// A file that cannot be read, or that has no columns of types and genes.
-    pub fn read(paths: &[&Path], species: Option<Species>, tissue: Option<&str>) -> Result<Self> {
+    pub fn read(
+        paths: &[impl AsRef<Path>],
+        species: Option<Species>,
+        tissue: &str,
+    ) -> Result<Self> {
         let mut rows = Vec::new();
         for path in paths {
-            rows.extend(read_rows(path)?);
+            rows.extend(read_rows(path.as_ref())?);
         }
         rows.retain(|row| species.is_none_or(|species| row.is_of(species)));
         let mut notes = Vec::new();
-        if let Some(tissue) = tissue {
+        if !tissue.is_empty() {
             match rows.iter().any(|row| row.is_from(tissue)) {
                 true => rows.retain(|row| row.is_from(tissue)),
                 false => notes.push(format!(
@@ -96,7 +100,8 @@ impl Catalogue {
         });
         let types: Vec<CellTypeMarkers> = types.filter(|one| !one.genes.is_empty()).collect();
         if types.is_empty() {
-            let places: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            let places: Vec<String> =
+                paths.iter().map(|path| path.as_ref().display().to_string()).collect();
             let species = species.map_or("any species".to_owned(), |species| species.to_string());
             let expected = format!("markers of {species}");
             let remedy = "name another table or another species";
@@ -222,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table");
         std::fs::write(&path, text).unwrap();
-        Catalogue::read(&[&path], species, tissue)
+        Catalogue::read(&[&path], species, tissue.unwrap_or_default())
     }
 
     fn as_text(catalogue: &Catalogue) -> String {
@@ -260,7 +265,7 @@ mod tests {
             eprintln!("skipped: no {}", path.display());
             return;
         }
-        let found = Catalogue::read(&[&path], None, Some("Immune system")).unwrap();
+        let found = Catalogue::read(&[&path], None, "Immune system").unwrap();
         let naive = found.types.iter().find(|one| one.name == "Naive B cells").unwrap();
         assert!(naive.genes.contains(&"CD19".to_owned()), "{naive:?}");
         assert!(found.notes.is_empty() && found.types.len() > 20, "{}", found.types.len());

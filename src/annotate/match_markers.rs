@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use statrs::function::gamma::ln_gamma;
 
+use super::ClusterMarkers;
 use super::catalogue::{Catalogue, CellTypeMarkers};
-use super::clusters::ClusterMarkers;
 use super::record::{ClusterAnnotation, UNKNOWN};
 
 /// Genes that markers are taken to be found among where no cells say how many there are: those of a genome.
@@ -55,13 +55,7 @@ pub fn match_markers(
         .collect();
     let background = background.max(types_of.len());
     let name = |cluster: &ClusterMarkers| {
-        let mut shown: Vec<String> = Vec::new();
-        for gene in &cluster.genes {
-            let gene = gene.to_uppercase();
-            if !shown.contains(&gene) {
-                shown.push(gene);
-            }
-        }
+        let shown = in_capitals(&cluster.genes);
         let known: HashSet<&str> = types_of.keys().copied().collect();
         let mut fits: Vec<Fit> = catalogue
             .types
@@ -88,6 +82,17 @@ pub fn match_markers(
         annotation(cluster, &fits)
     };
     clusters.iter().map(name).collect()
+}
+
+/// Genes as tables of markers write them, each once.
+pub(super) fn in_capitals(genes: &[String]) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for gene in genes.iter().map(|gene| gene.to_uppercase()) {
+        if !distinct.contains(&gene) {
+            distinct.push(gene);
+        }
+    }
+    distinct
 }
 
 fn annotation(cluster: &ClusterMarkers, fits: &[Fit]) -> ClusterAnnotation {

@@ -1,7 +1,9 @@
 //! Whether the markers of a cluster are those of the type that it is named.
 
+use std::collections::HashSet;
+
 use super::catalogue::{Catalogue, CellTypeMarkers};
-use super::match_markers::at_least;
+use super::match_markers::{at_least, in_capitals};
 use super::normal_form;
 use super::record::ClusterAnnotation;
 use crate::ontology::CellOntology;
@@ -42,10 +44,7 @@ pub fn marker_overlap(
     n_markers: usize,
     genes: usize,
 ) -> Vec<MarkerOverlap> {
-    let mut known: Vec<&str> =
-        catalogue.types.iter().flat_map(|one| &one.genes).map(String::as_str).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: HashSet<&String> = catalogue.types.iter().flat_map(|one| &one.genes).collect();
     let genes = genes.max(known.len());
     let mut overlaps: Vec<MarkerOverlap> = clusters
         .iter()
@@ -82,12 +81,7 @@ fn overlap(
     n_markers: usize,
     genes: usize,
 ) -> MarkerOverlap {
-    let mut markers: Vec<String> = Vec::new();
-    for gene in cluster.markers.iter().take(n_markers).map(|gene| gene.to_uppercase()) {
-        if !markers.contains(&gene) {
-            markers.push(gene);
-        }
-    }
+    let markers = in_capitals(&cluster.markers[..n_markers.min(cluster.markers.len())]);
     let of_type = known.map_or(&[][..], |one| &one.genes);
     let is_shared = |gene: &&String| of_type.binary_search(gene).is_ok();
     let shared: Vec<String> = markers.iter().filter(is_shared).cloned().collect();

@@ -14,7 +14,6 @@ use crate::ontology::CellOntology;
 use crate::score::GptCellType;
 use crate::{Error, Result};
 use compare::{Compared, as_text, write_confusion, write_pairs};
-use overlap::Tables;
 
 /// Compare labels with the truth, layer by layer, or markers of clusters with known ones of their labels.
 ///
@@ -63,8 +62,9 @@ pub(super) struct EvaluateArgs {
     /// Write each pair of true and given label with its layer and its rows.
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
-    /// Write the confusion matrix: true labels down, given ones across.
-    #[arg(long, value_name = "CSV", conflicts_with = "marker_table")]
+    /// Write the confusion matrix, true labels down, given ones across: as csv, or drawn where the name ends in .svg or
+    /// .png.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["marker_table", "clusters"])]
     confusion: Option<PathBuf>,
     /// Table of known markers, as for `screader annotate`; may be repeated.
     #[arg(long, value_name = "FILE")]
@@ -90,6 +90,10 @@ impl EvaluateArgs {
         if !self.marker_table.is_empty() {
             return self.compare_markers(ontology.as_ref());
         }
+        let comparisons = self.data.len() * self.predicted.len();
+        if self.confusion.is_some() && comparisons != 1 {
+            return Err(too_many(comparisons));
+        }
         let tables = match (&self.gptcelltype, &self.relation) {
             (Some(labels), Some(relation)) => Some(GptCellType::read(labels, relation)?),
             _ => None,
@@ -98,11 +102,8 @@ impl EvaluateArgs {
         for path in &self.data {
             results.extend(self.compare_labels(path, ontology.as_ref(), tables.as_ref())?);
         }
-        if let Some(path) = &self.confusion {
-            match results.as_slice() {
-                [only] => write_confusion(path, only)?,
-                several => return Err(too_many(several.len())),
-            }
+        if let (Some(path), [only]) = (&self.confusion, results.as_slice()) {
+            write_confusion(path, &only.confusion())?;
         }
         if let Some(path) = &self.out {
             write_pairs(path, &results)?;
@@ -135,8 +136,9 @@ impl EvaluateArgs {
             let rows = table::pairs(&truth, &labels, self.only_answered);
             results.push(Compared::new(&name, "rows", rows, ontology, tables));
             if let Some(clusters) = &clusters {
-                let [truth, labels] =
-                    [&truth, &labels].map(|column| table::by_cluster(clusters, column));
+                let [truth, labels] = [&truth, &labels].map(|column| {
+                    table::by_cluster(clusters, column).into_values().collect::<Vec<_>>()
+                });
                 let rows = table::pairs(&truth, &labels, self.only_answered);
                 results.push(Compared::new(&name, "clusters", rows, ontology, tables));
             }
@@ -147,28 +149,10 @@ impl EvaluateArgs {
         }
         Ok(results)
     }
-
-    fn compare_markers(&self, ontology: Option<&CellOntology>) -> Result<()> {
-        let tables = Tables {
-            marker_tables: &self.marker_table,
-            species: self.species,
-            n_markers: self.n_markers,
-            genes: self.genes,
-        };
-        match self.data.as_slice() {
-            [one] => tables.compare(one, ontology, self.json, self.out.as_deref()),
-            several => Err(Error::input(
-                "evaluate --marker-table",
-                "one folder of `screader annotate`",
-                several.len(),
-                "compare one after the other",
-            )),
-        }
-    }
 }
 
 fn too_many(found: usize) -> Error {
-    let expected = "one file and one column, without --clusters";
+    let expected = "one file and one column";
     let remedy = "write the matrices one after the other, or all pairs with --out";
     Error::input("evaluate --confusion", expected, format!("{found} comparisons"), remedy)
 }

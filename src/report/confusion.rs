@@ -1,17 +1,168 @@
 //! Which types are taken for which: a heat map of each true type's cells over the types they are named.
 
+use std::path::Path;
+
 use super::lettering::{shorten, width};
 use super::numbers::{counted, percent};
-use super::palette::Palette;
+use super::palette::{Palette, Rgb};
 use super::pick::{self, Answered};
+use super::raster::Rasteriser;
 use super::svg::{Anchor, Ink, Look, Svg, Type, words};
 use crate::bench::summary::SettingSummary;
+use crate::{Result, whole_file};
 
 /// The turn of the names above the columns.
 const TURN: f64 = -50.0;
 /// Longest name beside a row and above a column, in sizes of its letters.
 const ROW_NAME: f64 = 13.0;
 const COLUMN_NAME: f64 = 11.0;
+/// Names in one direction beyond which they get more room.
+const MANY: usize = 16;
+
+/// How often what is named so.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConfusionMap {
+    /// What it shows, in a few words.
+    pub title: String,
+    /// What is counted: `cell`, `row`, `cluster`.
+    pub unit: String,
+    /// True types, in the order of the rows.
+    pub truths: Vec<String>,
+    /// Names given, in the order of the columns.
+    pub labels: Vec<String>,
+    /// Counts, `[truths, labels]`.
+    pub counts: Vec<usize>,
+}
+
+impl ConfusionMap {
+    /// Draw it to `path`: as PNG where the name ends so, else as SVG.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let svg = self.svg(&Marks::none(self), Look::File);
+        if path.extension().is_none_or(|end| !end.eq_ignore_ascii_case("png")) {
+            return whole_file::write(path, svg.as_bytes());
+        }
+        let png = Rasteriser::new().png(&svg, &path.display().to_string())?;
+        whole_file::write(path, &png)
+    }
+
+    fn svg(&self, marks: &Marks, look: Look) -> String {
+        let (rows, columns) = (self.truths.len(), self.labels.len());
+        let (square, size) = match rows.max(columns) {
+            ..=8 => (34.0, 13.0),
+            9..=MANY => (28.0, 12.0),
+            17..=30 => (20.0, 11.0),
+            _ => (14.0, 10.0),
+        };
+        let more = if rows.max(columns) > MANY { 1.4 } else { 1.0 };
+        let row_name = |row: usize| {
+            shorten(
+                &format!("{}{}", marks.rows[row].0, self.truths[row]),
+                size,
+                more * ROW_NAME * size,
+            )
+        };
+        let column_name = |column: usize| {
+            let name = format!("{}{}", marks.columns[column].0, self.labels[column]);
+            shorten(&name, size, more * COLUMN_NAME * size)
+        };
+        let widest = (0..rows).map(|row| width(&row_name(row), size)).fold(30.0, f64::max);
+        let [across, down] = [columns, rows].map(|count| square * count as f64);
+        // How far the turned names reach up, and beyond the last column.
+        let (sine, cosine) = (-TURN).to_radians().sin_cos();
+        let reach = (0..columns).map(|column| {
+            let long = width(&column_name(column), size) + 4.0;
+            [long * sine, square * (column as f64 + 0.5) + long * cosine + size]
+        });
+        let [up, over] = reach
+            .fold([0.0, across], |most: [f64; 2], one| [most[0].max(one[0]), most[1].max(one[1])]);
+        let (left, top) = (widest + 18.0, up + 26.0);
+        let mut svg = Svg::new(left + over + 4.0, top + down + 6.0, &self.title, look);
+
+        let faint = Type { ink: Ink::Faint, anchor: Anchor::End, ..words(11.0) };
+        svg.text([left - 14.0, top - 22.0], "named", faint);
+        svg.text([left - 14.0, top - 7.0], "true", faint);
+        for row in 0..rows {
+            let at = top + square * (row as f64 + 0.5);
+            if let Some(colour) = marks.rows[row].1 {
+                svg.rect(
+                    [left - 9.0, at - 4.0],
+                    [5.0, 8.0],
+                    Ink::Colour(colour),
+                    1.0,
+                    &self.truths[row],
+                );
+            }
+            let how = Type { anchor: Anchor::End, ..words(size) };
+            svg.text([left - 14.0, at + 0.35 * size], &row_name(row), how);
+        }
+        for column in 0..columns {
+            let at = left + square * (column as f64 + 0.5);
+            if let Some(colour) = marks.columns[column].1 {
+                svg.rect(
+                    [at - 4.0, top - 9.0],
+                    [8.0, 5.0],
+                    Ink::Colour(colour),
+                    1.0,
+                    &self.labels[column],
+                );
+            }
+            let how = Type { turn: TURN, ..words(size) };
+            svg.text([at + 0.3 * size, top - 14.0], &column_name(column), how);
+        }
+        for row in 0..rows {
+            for column in 0..columns {
+                let at = [left + square * column as f64, top + square * row as f64];
+                self.draw_square(&mut svg, [row, column], at, square);
+            }
+        }
+        grid(&mut svg, [left, top], square, rows, columns);
+        svg.finish()
+    }
+
+    fn draw_square(&self, svg: &mut Svg, [row, column]: [usize; 2], at: [f64; 2], square: f64) {
+        let of_row = &self.counts[row * self.labels.len()..(row + 1) * self.labels.len()];
+        let (count, all) = (of_row[column], of_row.iter().sum::<usize>());
+        if count == 0 {
+            return;
+        }
+        let part = count as f64 / all as f64;
+        let tip = format!(
+            "{}, named {}: {count} of {} ({})",
+            self.truths[row],
+            self.labels[column],
+            counted(all, &self.unit),
+            percent(part)
+        );
+        // Single cells stay visible beside whole types.
+        svg.rect(at, [square, square], Ink::Heat, 0.1 + 0.9 * part, &tip);
+        if square >= 28.0 && part >= 0.005 {
+            let ink = if part > 0.62 { Ink::OnHeat } else { Ink::Text };
+            let middle = [at[0] + square / 2.0, at[1] + square / 2.0 + 4.0];
+            let how = Type { anchor: Anchor::Middle, ink, ..words(11.0) };
+            svg.text(middle, &format!("{:.0}", 100.0 * part), how);
+        }
+    }
+}
+
+/// What stands before a name, and the colour beside it.
+type Mark = (String, Option<Rgb>);
+
+/// Marks of the names, by which other figures know them.
+struct Marks {
+    rows: Vec<Mark>,
+    columns: Vec<Mark>,
+}
+
+impl Marks {
+    fn none(map: &ConfusionMap) -> Self {
+        let [rows, columns] =
+            [&map.truths, &map.labels].map(|names| vec![(String::new(), None); names.len()]);
+        Self { rows, columns }
+    }
+}
 
 /// Draw a method's confusion, each row divided by its cells; nothing where the summary has none.
 pub(super) fn draw(
@@ -33,86 +184,34 @@ pub(super) fn draw(
     if classes.is_empty() {
         return None;
     }
-
-    let (square, size) = match classes.len() {
-        ..=8 => (34.0, 13.0),
-        9..=16 => (28.0, 12.0),
-        17..=30 => (20.0, 11.0),
-        _ => (14.0, 10.0),
+    let names: Vec<String> = classes.iter().map(|&class| setting.classes[class].clone()).collect();
+    let square = |&truth: &usize| classes.iter().map(move |said| counts[truth * all + said]);
+    let map = ConfusionMap {
+        title: format!("Confusion of {}, {}", method.label, pick::name(setting)),
+        unit: "cell".to_owned(),
+        counts: classes.iter().flat_map(square).collect(),
+        truths: names.clone(),
+        labels: names,
     };
     // Numbers tell names apart that are cut alike.
-    let many = classes.len() > 16;
-    let name = |class: usize, most: f64| {
-        let name = &setting.classes[class];
-        let most = if many { 1.4 * most } else { most };
-        let number = if many { format!("{} ", palette.number(name)) } else { String::new() };
-        shorten(&format!("{number}{name}"), size, most * size)
+    let mark = |name: &String| {
+        let is_numbered = classes.len() > MANY;
+        let number = if is_numbered { format!("{} ", palette.number(name)) } else { String::new() };
+        (number, Some(palette.colour(name)))
     };
-    let width_of = |class: usize, most: f64| width(&name(class, most), size);
-    let widest = classes.iter().map(|&class| width_of(class, ROW_NAME)).fold(30.0, f64::max);
-    let side = square * classes.len() as f64;
-    // How far the turned names reach up, and beyond the last column.
-    let (sine, cosine) = (-TURN).to_radians().sin_cos();
-    let reach = classes.iter().enumerate().map(|(place, &class)| {
-        let long = width_of(class, COLUMN_NAME) + 4.0;
-        [long * sine, square * (place as f64 + 0.5) + long * cosine + size]
-    });
-    let [up, over] =
-        reach.fold([0.0, side], |most: [f64; 2], one| [most[0].max(one[0]), most[1].max(one[1])]);
-    let (left, top) = (widest + 18.0, up + 26.0);
-    let title = format!("Confusion of {}, {}", method.label, pick::name(setting));
-    let mut svg = Svg::new(left + over + 4.0, top + side + 6.0, &title, look);
-
-    let faint = Type { ink: Ink::Faint, anchor: Anchor::End, ..words(11.0) };
-    svg.text([left - 14.0, top - 22.0], "named", faint);
-    svg.text([left - 14.0, top - 7.0], "true", faint);
-    for (place, &class) in classes.iter().enumerate() {
-        let at = square * (place as f64 + 0.5);
-        let ink = Ink::Colour(palette.colour(&setting.classes[class]));
-        svg.rect([left - 9.0, top + at - 4.0], [5.0, 8.0], ink, 1.0, &setting.classes[class]);
-        svg.rect([left + at - 4.0, top - 9.0], [8.0, 5.0], ink, 1.0, &setting.classes[class]);
-        let how = Type { anchor: Anchor::End, ..words(size) };
-        svg.text([left - 14.0, top + at + 0.35 * size], &name(class, ROW_NAME), how);
-        let how = Type { turn: TURN, ..words(size) };
-        svg.text([left + at + 0.3 * size, top - 14.0], &name(class, COLUMN_NAME), how);
-    }
-    for (row, &truth) in classes.iter().enumerate() {
-        let cells = cells_of(truth);
-        for (column, &said) in classes.iter().enumerate() {
-            let count = counts[truth * all + said];
-            let at = [left + square * column as f64, top + square * row as f64];
-            if count == 0 {
-                continue;
-            }
-            let part = count as f64 / cells as f64;
-            let tip = format!(
-                "{}, named {}: {} of {} ({})",
-                setting.classes[truth],
-                setting.classes[said],
-                count,
-                counted(cells, "cell"),
-                percent(part)
-            );
-            // Single cells stay visible beside whole types.
-            svg.rect(at, [square, square], Ink::Heat, 0.1 + 0.9 * part, &tip);
-            if square >= 28.0 && part >= 0.005 {
-                let ink = if part > 0.62 { Ink::OnHeat } else { Ink::Text };
-                let middle = [at[0] + square / 2.0, at[1] + square / 2.0 + 4.0];
-                let how = Type { anchor: Anchor::Middle, ink, ..words(11.0) };
-                svg.text(middle, &format!("{:.0}", 100.0 * part), how);
-            }
-        }
-    }
-    grid(&mut svg, [left, top], square, classes.len());
-    Some(svg.finish())
+    let rows: Vec<Mark> = map.truths.iter().map(mark).collect();
+    Some(map.svg(&Marks { columns: rows.clone(), rows }, look))
 }
 
 /// Lines between the squares, so that an empty row is seen to be one.
-fn grid(svg: &mut Svg, [left, top]: [f64; 2], square: f64, classes: usize) {
-    let side = square * classes as f64;
-    for line in 0..=classes {
-        let at = square * line as f64;
-        svg.line([left, top + at], [left + side, top + at], Ink::Rule, 0.5);
-        svg.line([left + at, top], [left + at, top + side], Ink::Rule, 0.5);
+fn grid(svg: &mut Svg, [left, top]: [f64; 2], square: f64, rows: usize, columns: usize) {
+    let [across, down] = [columns, rows].map(|count| square * count as f64);
+    for row in 0..=rows {
+        let at = top + square * row as f64;
+        svg.line([left, at], [left + across, at], Ink::Rule, 0.5);
+    }
+    for column in 0..=columns {
+        let at = left + square * column as f64;
+        svg.line([at, top], [at, top + down], Ink::Rule, 0.5);
     }
 }

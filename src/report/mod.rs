@@ -38,6 +38,7 @@ use rayon::prelude::*;
 
 use crate::bench::summary::Summary;
 use crate::{Error, Result, whole_file};
+pub use confusion::ConfusionMap;
 use figures::{Figure, Figures};
 use palette::Palette;
 pub use quality::{Quality, Threshold, write_quality};

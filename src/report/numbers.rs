@@ -83,7 +83,11 @@ pub(super) fn bytes(value: Option<u64>) -> String {
 
 /// A part of a whole, as `12 %`.
 pub(super) fn percent(part: f64) -> String {
-    if part.is_finite() { format!("{:.0} %", 100.0 * part) } else { NONE.to_owned() }
+    match part {
+        _ if !part.is_finite() => NONE.to_owned(),
+        _ if part > 0.0 && part < 0.005 => "< 1 %".to_owned(),
+        _ => format!("{:.0} %", 100.0 * part),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::annotate::UNKNOWN;
 use crate::ontology::CellOntology;
+use crate::report::ConfusionMap;
 use crate::score::{GptCellType, LabelMatch};
 use crate::{Error, Result, whole_file};
 
@@ -16,17 +18,13 @@ pub(in crate::cli) type Rows = BTreeMap<(String, String), usize>;
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Compared {
     /// The column, after its file where there are several.
-    pub(in crate::cli) predicted: String,
+    predicted: String,
     /// What a row is: `rows` of the file, or `clusters` of them.
-    pub(in crate::cli) of: &'static str,
+    of: &'static str,
     compared: usize,
-    exact: usize,
-    synonym: usize,
-    descendant: usize,
-    fuzzy: usize,
-    broad: usize,
-    wrong: usize,
-    unknown: usize,
+    /// Rows of each layer.
+    #[serde(flatten)]
+    layers: BTreeMap<&'static str, usize>,
     /// Exact, synonym and descendant, as a part of what was compared.
     right: f64,
     /// The same with fuzzy, and with a half for the broad type.
@@ -66,7 +64,8 @@ impl Compared {
         };
         let pairs: Vec<Pair> = rows.into_iter().map(pair).collect();
         let count = |layer: LabelMatch| {
-            pairs.iter().filter(|one| one.layer == layer).map(|one| one.rows).sum::<usize>()
+            let rows = pairs.iter().filter(|one| one.layer == layer).map(|one| one.rows);
+            (layer.name(), rows.sum())
         };
         let compared: usize = pairs.iter().map(|one| one.rows).sum();
         let mean = |of: &dyn Fn(&Pair) -> f64| {
@@ -77,13 +76,7 @@ impl Compared {
             predicted: predicted.to_owned(),
             of,
             compared,
-            exact: count(LabelMatch::Exact),
-            synonym: count(LabelMatch::Synonym),
-            descendant: count(LabelMatch::Descendant),
-            fuzzy: count(LabelMatch::Fuzzy),
-            broad: count(LabelMatch::Broad),
-            wrong: count(LabelMatch::Wrong),
-            unknown: count(LabelMatch::Unknown),
+            layers: LabelMatch::ALL.map(count).into(),
             right: mean(&|one| f64::from(u8::from(one.layer.is_right()))),
             credit: mean(&|one| one.layer.credit()),
             gptcelltype: tables.map(|_| mean(&|one| one.score.unwrap_or(0.0))),
@@ -92,7 +85,7 @@ impl Compared {
     }
 
     /// Whether there was anything to compare.
-    pub(in crate::cli) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.compared == 0
     }
 
@@ -113,9 +106,9 @@ impl Compared {
         counts.chain([self.right, self.credit].map(|one| format!("{one:.4}"))).collect()
     }
 
-    fn counts(&self) -> [usize; 7] {
-        let Self { exact, synonym, descendant, fuzzy, broad, wrong, unknown, .. } = *self;
-        [exact, synonym, descendant, fuzzy, broad, wrong, unknown]
+    /// Rows of each layer, the best first.
+    fn counts(&self) -> [usize; LabelMatch::ALL.len()] {
+        LabelMatch::ALL.map(|layer| self.layers[layer.name()])
     }
 }
 
@@ -146,7 +139,7 @@ pub(in crate::cli) fn as_text<'a>(results: impl Iterator<Item = &'a Compared> + 
 }
 
 /// Write each pair with its layer and its rows: `predicted,of,truth,label,layer,gptcelltype,rows`.
-pub(in crate::cli) fn write_pairs(path: &Path, results: &[Compared]) -> Result<()> {
+pub(super) fn write_pairs(path: &Path, results: &[Compared]) -> Result<()> {
     let mut table = vec![
         ["predicted", "of", "truth", "label", "layer", "gptcelltype", "rows"]
             .map(str::to_owned)
@@ -162,41 +155,71 @@ pub(in crate::cli) fn write_pairs(path: &Path, results: &[Compared]) -> Result<(
     write_table(path, &table)
 }
 
-/// Write the confusion matrix of one comparison: a row for each true label, a column for each given one, the
-/// commonest first.
-pub(in crate::cli) fn write_confusion(path: &Path, compared: &Compared) -> Result<()> {
-    let by_rows = |of: &dyn Fn(&Pair) -> &str| {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for pair in &compared.pairs {
-            *counts.entry(of(pair).to_owned()).or_default() += pair.rows;
+impl Compared {
+    /// Count how often what is named so: true labels by their rows, the commonest first, and given ones in the order
+    /// of the true ones that they are given to most.
+    pub(super) fn confusion(&self) -> ConfusionMap {
+        let mut rows_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for pair in &self.pairs {
+            *rows_of.entry(&pair.truth).or_default() += pair.rows;
         }
-        let mut names: Vec<(String, usize)> = counts.into_iter().collect();
-        names.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-        names.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-    };
-    let (truths, labels) = (by_rows(&|pair| &pair.truth), by_rows(&|pair| &pair.label));
-    let counts: BTreeMap<(&str, &str), usize> =
-        compared.pairs.iter().map(|one| ((&*one.truth, &*one.label), one.rows)).collect();
-    let shown =
-        |label: &String| if label.is_empty() { "unknown".to_owned() } else { label.clone() };
-    let mut table = vec![[vec!["truth".to_owned()], labels.iter().map(shown).collect()].concat()];
-    for truth in &truths {
-        let count = |label: &String| counts.get(&(&**truth, &**label)).copied().unwrap_or(0);
-        let counts = labels.iter().map(|label| count(label).to_string()).collect();
-        table.push([vec![truth.clone()], counts].concat());
+        let mut truths: Vec<&str> = rows_of.keys().copied().collect();
+        truths.sort_by_key(|truth| std::cmp::Reverse(rows_of[truth]));
+        // Where each label is given most, and how often there.
+        let mut most: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for (row, truth) in truths.iter().enumerate() {
+            for pair in self.pairs.iter().filter(|pair| pair.truth == *truth) {
+                let best = most.entry(&pair.label).or_insert((row, pair.rows));
+                if pair.rows > best.1 {
+                    *best = (row, pair.rows);
+                }
+            }
+        }
+        let mut labels: Vec<&str> = most.keys().copied().collect();
+        let is_unknown = |label: &str| LabelMatch::of(Some(label), "", None) == LabelMatch::Unknown;
+        labels.sort_by_key(|&label| {
+            let (row, rows) = most[label];
+            (is_unknown(label), row, std::cmp::Reverse(rows))
+        });
+        let counts: BTreeMap<(&str, &str), usize> =
+            self.pairs.iter().map(|one| ((&*one.truth, &*one.label), one.rows)).collect();
+        let shown = |label: &&str| if label.is_empty() { UNKNOWN } else { label }.to_owned();
+        ConfusionMap {
+            title: format!("Confusion of {}", self.predicted),
+            unit: self.of.trim_end_matches('s').to_owned(),
+            counts: (truths.iter())
+                .flat_map(|&truth| labels.iter().map(move |&label| (truth, label)))
+                .map(|pair| counts.get(&pair).copied().unwrap_or(0))
+                .collect(),
+            labels: labels.iter().map(shown).collect(),
+            truths: truths.iter().map(|truth| (*truth).to_owned()).collect(),
+        }
+    }
+}
+
+/// Write a confusion matrix: a picture where the name ends as that of one, else a table, a row for each true label, a
+/// column for each given one.
+pub(super) fn write_confusion(path: &Path, map: &ConfusionMap) -> Result<()> {
+    if path
+        .extension()
+        .is_some_and(|end| ["svg", "png"].iter().any(|picture| end.eq_ignore_ascii_case(picture)))
+    {
+        return map.write(path);
+    }
+    let mut table = vec![[&["truth".to_owned()], &map.labels[..]].concat()];
+    for (truth, counts) in map.truths.iter().zip(map.counts.chunks(map.labels.len())) {
+        let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+        table.push([std::slice::from_ref(truth), &counts].concat());
     }
     write_table(path, &table)
 }
 
 /// Write rows as csv, the file whole or not at all.
 pub(in crate::cli) fn write_table(path: &Path, rows: &[Vec<String>]) -> Result<()> {
-    let wrong = |error: csv::Error| Error::io(path, "write")(std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(whole_file::begin(path)?);
+    let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.write_record(row).map_err(wrong)?;
+        writer.write_record(row).map_err(|error| Error::io(path, "write")(error.into()))?;
     }
-    let file = writer
-        .into_inner()
-        .map_err(|error| Error::io(path, "write")(std::io::Error::other(error.to_string())))?;
-    whole_file::put(file, path)
+    let table = writer.into_inner();
+    whole_file::write(path, &table.map_err(|error| Error::io(path, "write")(error.into_error()))?)
 }

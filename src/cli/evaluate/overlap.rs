@@ -1,50 +1,28 @@
 //! The first stage: markers of clusters beside the known ones of their labels.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::EvaluateArgs;
 use super::compare::write_table;
 use crate::annotate::{Catalogue, MarkerOverlap, marker_overlap, read_annotations};
-use crate::genes::Species;
 use crate::ontology::CellOntology;
 use crate::{Error, Result};
 
 /// A cluster's markers are its label's where chance so seldom does the same.
 const SIGNIFICANT: f64 = 0.05;
 
-/// What is compared with what.
-pub(super) struct Tables<'a> {
-    pub(super) marker_tables: &'a [PathBuf],
-    pub(super) species: Option<Species>,
-    pub(super) n_markers: usize,
-    pub(super) genes: usize,
-}
-
-impl Tables<'_> {
+impl EvaluateArgs {
     /// Compare the clusters of a folder of `screader annotate`, and print or write a line for each.
-    pub(super) fn compare(
-        &self,
-        path: &Path,
-        ontology: Option<&CellOntology>,
-        json: bool,
-        out: Option<&Path>,
-    ) -> Result<()> {
-        if path.extension().is_some_and(|end| end != "json") {
-            let expected = "annotations.json of `screader annotate`, or its folder";
-            let remedy = "leave --marker-table out, or name the folder";
-            return Err(Error::input(path.display(), expected, "another file", remedy));
-        }
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let annotations = read_annotations(folder)?;
-        let tissue = (!annotations.tissue.is_empty()).then_some(annotations.tissue.as_str());
-        let tables: Vec<&Path> = self.marker_tables.iter().map(PathBuf::as_path).collect();
-        let catalogue = Catalogue::read(&tables, self.species, tissue)?;
+    pub(super) fn compare_markers(&self, ontology: Option<&CellOntology>) -> Result<()> {
+        let annotations = read_annotations(self.folder()?)?;
+        let catalogue = Catalogue::read(&self.marker_table, self.species, &annotations.tissue)?;
         catalogue.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let found =
             marker_overlap(&annotations.clusters, &catalogue, ontology, self.n_markers, self.genes);
-        if let Some(out) = out {
+        if let Some(out) = &self.out {
             write_table(out, &rows(&found))?;
         }
-        match json {
+        match self.json {
             true => println!("{:#}", serde_json::json!(found)),
             false => print!("{}", as_text(&found)),
         }
@@ -55,6 +33,27 @@ impl Tables<'_> {
             found.len()
         );
         Ok(())
+    }
+
+    /// The folder that was named, or that its annotations.json is in.
+    fn folder(&self) -> Result<&Path> {
+        let [path] = self.data.as_slice() else {
+            return Err(Error::input(
+                "evaluate --marker-table",
+                "one folder of `screader annotate`",
+                self.data.len(),
+                "compare one after the other",
+            ));
+        };
+        match path.parent() {
+            Some(folder) if path.ends_with("annotations.json") => Ok(folder),
+            _ if path.is_file() => {
+                let expected = "annotations.json of `screader annotate`, or its folder";
+                let remedy = "leave --marker-table out, or name the folder";
+                Err(Error::input(path.display(), expected, "another file", remedy))
+            }
+            _ => Ok(path),
+        }
     }
 }
 
