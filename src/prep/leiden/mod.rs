@@ -5,8 +5,11 @@ mod moves;
 mod network;
 mod refine;
 
+use std::borrow::Cow;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::cells::CsrMatrix;
 use crate::{Error, Result};
@@ -17,8 +20,8 @@ use refine::refine;
 /// Modularity that a pass must gain for another to follow.
 const LEAST_RISE: f64 = 1e-4;
 
-/// Settings of Leiden, with scanpy's defaults but for the passes, which end when one hardly betters the last: they
-/// cost little.
+/// Settings of Leiden, with scanpy's defaults but for the passes, which end when one hardly betters the last, and the
+/// starts: they cost little.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeidenConfig {
     /// The higher, the more and the smaller communities.
@@ -28,11 +31,13 @@ pub struct LeidenConfig {
     /// Passes of the whole algorithm, each from what the last one found; below 0 as many as raise modularity by
     /// 0.0001 or more.
     pub n_iterations: i64,
+    /// Times that all of it is done, with other orders and choices; the communities of highest modularity count.
+    pub starts: u64,
 }
 
 impl Default for LeidenConfig {
     fn default() -> Self {
-        Self { resolution: 1.0, seed: 0, n_iterations: -1 }
+        Self { resolution: 1.0, seed: 0, n_iterations: -1, starts: 4 }
     }
 }
 
@@ -50,12 +55,24 @@ impl Default for LeidenConfig {
 pub fn leiden(graph: &CsrMatrix, config: &LeidenConfig) -> Result<Vec<u32>> {
     check(graph, config)?;
     let network = Network::of(graph);
+    let found: Vec<(f64, Vec<u32>)> = (0..config.starts.max(1))
+        .into_par_iter()
+        .map(|start| search(&network, config, start))
+        .collect();
+    // Of equal ones the first.
+    let best = found.into_iter().reduce(|best, other| if other.0 > best.0 { other } else { best });
+    Ok(best.map_or_else(Vec::new, |(_, communities)| by_size(&communities)))
+}
+
+/// Find communities with the orders and choices of one start, and their modularity.
+fn search(network: &Network, config: &LeidenConfig, start: u64) -> (f64, Vec<u32>) {
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let mut communities: Vec<u32> = (0..graph.n_rows as u32).collect();
+    rng.set_stream(start);
+    let mut communities: Vec<u32> = (0..network.len() as u32).collect();
     let mut reached = network.modularity(&communities, config.resolution);
     let mut pass = 0;
     while config.n_iterations < 0 || pass < config.n_iterations {
-        communities = improve(&network, communities, config.resolution, &mut rng);
+        communities = improve(network, communities, config.resolution, &mut rng);
         pass += 1;
         let before = reached;
         reached = network.modularity(&communities, config.resolution);
@@ -64,7 +81,8 @@ pub fn leiden(graph: &CsrMatrix, config: &LeidenConfig) -> Result<Vec<u32>> {
         }
     }
     // Moving a node away can part a community whose passes have ended; its parts are better apart.
-    Ok(by_size(&network.connected_parts(&communities)))
+    let communities = network.connected_parts(&communities);
+    (network.modularity(&communities, config.resolution), communities)
 }
 
 /// Modularity of communities, with a resolution.
@@ -89,7 +107,7 @@ fn improve(
 ) -> Vec<u32> {
     // Node of the present network that each node of the first one has become part of.
     let mut part_of: Vec<u32> = (0..network.len() as u32).collect();
-    let mut present = network.clone();
+    let mut present = Cow::Borrowed(network);
     let mut communities = renumbered(&communities);
     loop {
         move_nodes(&present, &mut communities, resolution, rng);
@@ -108,7 +126,7 @@ fn improve(
         for (&part, &community) in parts.iter().zip(&communities) {
             of_parts[part as usize] = community;
         }
-        (present, communities) = (aggregated, of_parts);
+        (present, communities) = (Cow::Owned(aggregated), of_parts);
     }
     part_of.iter().map(|&part| communities[part as usize]).collect()
 }

@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::network::Network;
 
-/// How random the choice among gains is; the paper's number.
+/// How random the choice among gains is, in units of the edges' weights, as for igraph: in units of modularity, in
+/// which one node's gain is next to nothing, all choices of a large network would be alike.
 const RANDOMNESS: f64 = 0.01;
 
 /// Part each community into well connected subsets; the subset of each node, by the number of one of its nodes.
@@ -66,7 +67,7 @@ pub(super) fn refine(
                 .map(|&to| (to, gain(to)))
                 .filter(|choice| choice.1 >= 0.0),
         );
-        let to = draw(&choices, network.total, rng);
+        let to = draw(&choices, rng);
         if to != node {
             let between = weight_to[to];
             subset[node] = to as u32;
@@ -80,12 +81,11 @@ pub(super) fn refine(
 }
 
 /// Draw one of the choices with a probability that grows with its gain.
-fn draw(choices: &[(usize, f64)], total: f64, rng: &mut ChaCha8Rng) -> usize {
-    // Gains in units of modularity; the largest is taken off, so that nothing overflows.
-    let scaled = |gain: f64| 2.0 * gain / total / RANDOMNESS;
-    let largest = choices.iter().map(|choice| scaled(choice.1)).fold(0.0, f64::max);
+fn draw(choices: &[(usize, f64)], rng: &mut ChaCha8Rng) -> usize {
+    // The largest gain is taken off, so that nothing overflows.
+    let largest = choices.iter().map(|choice| choice.1).fold(0.0, f64::max);
     let chances: Vec<f64> =
-        choices.iter().map(|choice| (scaled(choice.1) - largest).exp()).collect();
+        choices.iter().map(|choice| ((choice.1 - largest) / RANDOMNESS).exp()).collect();
     let mut left = rng.random::<f64>() * chances.iter().sum::<f64>();
     for (choice, chance) in choices.iter().zip(&chances) {
         left -= chance;
