@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use screader_kernels::host::{LANES, powers};
 
 use crate::cells::CsrMatrix;
 
@@ -77,8 +78,8 @@ impl Layout {
         (0..graph.n_rows).flat_map(of_row).collect()
     }
 
-    /// Pull the two ends together and push the first from random points, as umap-learn does but that all pushes of an
-    /// edge start from one place: the processor need not wait for one to begin the next.
+    /// Pull the two ends together and push the first from random points, as umap-learn does but that all start from one
+    /// place: the processor takes them side by side, and none waits for another.
     fn draw<const D: usize>(
         &self,
         edge: &mut Edge,
@@ -87,42 +88,62 @@ impl Layout {
         points: &mut [[f32; D]],
         random: &mut ChaCha8Rng,
     ) {
-        let Curve { a, b } = self.curve;
         let (head, tail) = (edge.head as usize, edge.tail as usize);
-        let (mut here, mut there) = (points[head], points[tail]);
-        let squared = squared_distance(&here, &there);
-        if squared > 0.0 {
-            let power = squared.powf(b);
-            let pull = -2.0 * a * b * power / (squared * (a * power + 1.0));
-            for axis in 0..D {
-                let along = (pull * (here[axis] - there[axis])).clamp(-LONGEST, LONGEST) * step;
-                here[axis] += along;
-                there[axis] -= along;
-            }
-            points[tail] = there;
-        }
-        edge.next += edge.period;
         let negative_period = edge.period / self.negative_sample_rate as f64;
-        let negatives = ((epoch - edge.next_negative) / negative_period) as usize;
+        let mut negatives = ((epoch - edge.next_negative) / negative_period) as usize;
+        edge.next += edge.period;
+        edge.next_negative += negatives as f64 * negative_period;
+        let here = points[head];
         let mut moved = here;
-        for _ in 0..negatives {
-            let other = (u64::from(random.next_u32()) * points.len() as u64) >> 32;
-            let other = other as usize;
-            // The point itself is where it was before this edge was drawn.
-            let there = if other == head { here } else { points[other] };
-            let squared = squared_distance(&here, &there);
-            if squared > 0.0 {
-                let power = squared.powf(b);
-                let push = 2.0 * self.repulsion_strength * b;
-                let push = push / ((NEARNESS + squared) * (a * power + 1.0));
-                for axis in 0..D {
-                    let along = (push * (here[axis] - there[axis])).clamp(-LONGEST, LONGEST);
-                    moved[axis] += along * step;
+        // The tail, and as many random points as there is room for; more in further rounds. Places that stay free
+        // hold the head, which nothing pushes from itself.
+        let mut others = [tail; LANES];
+        let mut has_tail = true;
+        loop {
+            for other in &mut others[usize::from(has_tail)..] {
+                *other = head;
+                if negatives > 0 {
+                    negatives -= 1;
+                    *other = ((u64::from(random.next_u32()) * points.len() as u64) >> 32) as usize;
                 }
             }
+            let there: [[f32; D]; LANES] = others.map(|other| points[other]);
+            let squared = there.map(|there| squared_distance(&here, &there));
+            let mut power = squared;
+            powers(&mut power, self.curve.b);
+            let mut force = self.pushes(&squared, &power);
+            if has_tail {
+                force[0] = self.pull(squared[0], power[0]);
+            }
+            for (lane, there) in there.iter().enumerate() {
+                for axis in 0..D {
+                    let along = (force[lane] * (here[axis] - there[axis])).clamp(-LONGEST, LONGEST);
+                    moved[axis] += along * step;
+                    if has_tail && lane == 0 {
+                        points[tail][axis] -= along * step;
+                    }
+                }
+            }
+            if negatives == 0 {
+                break;
+            }
+            has_tail = false;
         }
-        edge.next_negative += negatives as f64 * negative_period;
         points[head] = moved;
+    }
+
+    /// How much of its way to the other end a point goes, by the squared distance and its `b`-th power.
+    fn pull(&self, squared: f32, power: f32) -> f32 {
+        let Curve { a, b } = self.curve;
+        if squared > 0.0 { -2.0 * a * b * power / (squared * (a * power + 1.0)) } else { 0.0 }
+    }
+
+    /// How much of the way from each of several others it is pushed on.
+    fn pushes(&self, squared: &[f32; LANES], power: &[f32; LANES]) -> [f32; LANES] {
+        let push = 2.0 * self.repulsion_strength * self.curve.b;
+        std::array::from_fn(|lane| {
+            push / ((NEARNESS + squared[lane]) * (self.curve.a * power[lane] + 1.0))
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! [`Decoder::read`] and [`Decoder::step`] are for generating text: there one token is all the work of a step,
 //! which is bound by reading the weights, so its matrices are shared out among the cores.
 //!
-//! [`row_products`], [`weighted_rows`] and [`AdamW`] are there for small models outside of this crate: plain
+//! [`row_products`], [`weighted_rows`], [`powers`] and [`AdamW`] are there for work outside of this crate: plain
 //! functions of slices that use the widest vectors of the running CPU.
 
 mod adamw;
@@ -17,6 +17,7 @@ mod encoder;
 mod encoder_vector;
 mod layer;
 mod matvec;
+mod powers;
 mod product;
 mod rotary;
 mod sparse;
@@ -27,6 +28,7 @@ pub use adamw::AdamW;
 pub use decoder::{Decoder, Dimensions, SavedCell};
 pub use encoder::{Dense, Encoder, EncoderLayer, LayerNorm};
 pub use layer::{Affine, Layer};
+pub use powers::{LANES, powers};
 pub use product::row_products;
 pub use sparse::weighted_rows;
 pub use step::Cache;
