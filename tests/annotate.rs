@@ -76,7 +76,7 @@ fn counts_become_named_clusters_and_a_page_without_network() {
     write_h5ad(&cells, &path("raw.h5ad")).unwrap();
     // What marks each type, learned of the true types: a table as people have them.
     let raw = path("raw.h5ad");
-    let truth = ClusteredCells::of(&cells, &raw, Some("cell_type"), None).unwrap();
+    let truth = ClusteredCells::open(&raw, Some("cell_type"), None).unwrap();
     let known = truth.markers(&truth.rank(GroupTest::Wilcoxon).unwrap(), 12);
     let mut table = "cell_type,gene\n".to_owned();
     for one in &known {

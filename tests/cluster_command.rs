@@ -131,6 +131,37 @@ fn counts_become_clusters_with_the_same_bytes_on_one_thread_and_two() {
 }
 
 #[test]
+fn what_does_not_fit_into_memory_waits_on_disk_with_the_same_result() {
+    let (folder, _) = folder();
+    let path = |name: &str| folder.path().join(name);
+    // The second filter leaves cells out, so that genes are counted before they are kept.
+    let other = ["--filter", "inflection", "--inflection", "last"];
+    let other = [&other[..], &["--flavor", "seurat_v3", "--test", "t-test"]].concat();
+    for (more, all_stay) in [(&[][..], true), (&other, false)] {
+        let mut seen = Vec::new();
+        for (memory, is_on_disk) in [("4", false), ("0", true)] {
+            let arguments = [&ARGUMENTS, more, &["--max-memory", memory]].concat();
+            let output = screader(folder.path(), "2", &arguments);
+            assert!(output.status.success(), "{}", said(&output));
+            assert_eq!(said(&output).contains("on disk"), is_on_disk, "{}", said(&output));
+            let found = read(&path("out.h5ad"), &ReadOptions::default()).unwrap();
+            assert_eq!(found.n_obs() == 960, all_stay, "{}", found.n_obs());
+            let texts = format!("{:?} {:?}", found.obs, found.var);
+            let markers = std::fs::read(path("markers.csv")).unwrap();
+            seen.push((found.x, found.layers, found.obsm, texts, markers));
+        }
+        assert!(seen[0] == seen[1], "{more:?}: another result from disk");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+    let arguments = [&ARGUMENTS[..], &["--max-memory", "0", "--test", "logistic"]].concat();
+    let line = refused(&screader(folder.path(), "2", &arguments));
+    assert!(line.contains("memory"), "{line}");
+    let arguments = [&ARGUMENTS[..], &["--max-memory", "-1"]].concat();
+    refused(&screader(folder.path(), "2", &arguments));
+}
+
+#[test]
 fn log_normalised_values_are_not_logged_again() {
     let (folder, mut cells) = folder();
     cells.x = screader::cells::log1p_cp10k(&cells.x, MatrixState::Counts).unwrap();

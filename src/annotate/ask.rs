@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 
-use super::clusters::ClusterMarkers;
+use super::ClusterMarkers;
 use super::parse::{ParsedAnswer, parse_answers};
 use super::prompt::{Prompt, Question};
 use super::record::{Answer, ClusterAnnotation, UNKNOWN};

@@ -3,7 +3,8 @@
 
 mod ask;
 mod catalogue;
-mod clusters;
+mod clustered_cells;
+mod marker_table;
 mod match_markers;
 mod overlap;
 mod parse;
@@ -13,7 +14,8 @@ mod vote;
 
 pub use ask::{Asked, Questions, ask};
 pub use catalogue::{Catalogue, CellTypeMarkers};
-pub use clusters::{ClusterMarkers, ClusteredCells, read_marker_table};
+pub use clustered_cells::ClusteredCells;
+pub use marker_table::{ClusterMarkers, read_marker_table};
 pub use match_markers::{GENES_OF_A_GENOME, match_markers};
 pub use overlap::{MarkerOverlap, marker_overlap};
 pub use parse::parse_answers;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-use super::clusters::ClusterMarkers;
+use super::ClusterMarkers;
 use crate::llm::{Message, foreign_text};
 use crate::{Error, Result};
 

@@ -9,7 +9,6 @@ pub mod method;
 pub mod methods;
 pub mod outcome;
 pub mod overview;
-mod peak_memory;
 pub mod run;
 pub mod setting;
 mod summarise;

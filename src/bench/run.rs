@@ -9,12 +9,12 @@ use super::material::Material;
 use super::method::{Context, Method};
 use super::methods::genept::SentenceCache;
 use super::outcome::{Outcome, Record, Reply, file_name, fingerprint};
-use super::peak_memory;
 use super::setting::{Plan, Setting};
 use super::summarise::{MethodRecords, summarise};
 use super::summary::SettingSummary;
 use super::trial::Trial;
 use crate::device::Device;
+use crate::device::peak_memory;
 use crate::{Error, Result};
 
 /// A comparison: what is asked of whom.

@@ -1,5 +1,7 @@
 //! Compressed sparse rows.
 
+use super::CsrRows;
+
 /// A sparse matrix, row by row: the values of row `r` are `data[indptr[r]..indptr[r + 1]]`, in the
 /// columns `indices[..]`, which rise within a row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,10 +53,7 @@ impl CsrMatrix {
 
     /// Keep the columns `columns`, rising, alone.
     pub fn keep_columns(&mut self, columns: &[usize]) {
-        let mut to = vec![None; self.n_cols];
-        for (at, &from) in columns.iter().enumerate() {
-            to[from] = Some(at as u32);
-        }
+        let to = places(columns, self.n_cols);
         let (mut place, mut start) = (0, 0);
         for row in 0..self.n_rows {
             let end = self.indptr[row + 1];
@@ -75,29 +74,30 @@ impl CsrMatrix {
     /// Copy the matrix with each column moved to `to[column]` of `n_cols` columns, or left out; no two
     /// columns may go to the same place.
     pub fn moved_columns(&self, to: &[Option<u32>], n_cols: usize) -> Self {
-        let mut out = Self { n_rows: self.n_rows, n_cols, ..Self::default() };
-        out.indptr.push(0);
+        let mut out = Self { n_cols, indptr: vec![0], ..Self::default() };
+        out.push_moved(CsrRows::of(self, 0), to);
+        out
+    }
+
+    /// Append `rows` with their columns moved.
+    pub(super) fn push_moved(&mut self, rows: CsrRows<'_>, to: &[Option<u32>]) {
         let mut entries: Vec<(u32, f32)> = Vec::new();
-        for row in 0..self.n_rows {
-            let (indices, data) = self.row(row);
+        for row in 0..rows.n_rows() {
+            let (indices, data) = rows.row(row);
             let moved = indices.iter().zip(data);
             entries.clear();
             entries.extend(moved.filter_map(|(&at, &value)| Some((to[at as usize]?, value))));
             entries.sort_by_key(|entry| entry.0);
-            out.indices.extend(entries.iter().map(|entry| entry.0));
-            out.data.extend(entries.iter().map(|entry| entry.1));
-            out.indptr.push(out.data.len());
+            self.indices.extend(entries.iter().map(|entry| entry.0));
+            self.data.extend(entries.iter().map(|entry| entry.1));
+            self.indptr.push(self.data.len());
         }
-        out
+        self.n_rows += rows.n_rows();
     }
 
     /// Copy the columns `columns`, in that order; a column may be taken once.
     pub fn select_columns(&self, columns: &[usize]) -> Self {
-        let mut to = vec![None; self.n_cols];
-        for (at, &from) in columns.iter().enumerate() {
-            to[from] = Some(at as u32);
-        }
-        self.moved_columns(&to, columns.len())
+        self.moved_columns(&places(columns, self.n_cols), columns.len())
     }
 
     /// Copy the matrix with rows and columns exchanged.
@@ -119,4 +119,13 @@ impl CsrMatrix {
         }
         Self { n_rows: self.n_cols, n_cols: self.n_rows, indptr, indices, data }
     }
+}
+
+/// The place of each of `n_cols` columns among `columns`.
+pub(super) fn places(columns: &[usize], n_cols: usize) -> Vec<Option<u32>> {
+    let mut to = vec![None; n_cols];
+    for (at, &from) in columns.iter().enumerate() {
+        to[from] = Some(at as u32);
+    }
+    to
 }

@@ -3,6 +3,7 @@
 mod choice;
 mod csr;
 mod frame;
+mod rows;
 mod state;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 pub use choice::{Chosen, MatrixName, choose, choose_name};
 pub use csr::CsrMatrix;
 pub use frame::{Column, Frame};
+pub use rows::{CsrRows, OtherValues, ROWS_TOGETHER, Rows, select_columns};
 pub use state::{MatrixState, log1p_cp10k, log1p_cp10k_in_place};
 
 /// Cells × genes with their annotations, named as in AnnData.

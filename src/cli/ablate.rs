@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::annotate::input::{Input, InputArgs};
 use super::annotate::models::{ModelArgs, Models, Service, report_destinations};
 use super::evaluate::compare::{Compared, as_text, write_table};
 use super::evaluate::table;
 use super::settings::MachineArgs;
-use crate::annotate::{
-    Catalogue, ClusterAnnotations, ClusterMarkers, ClusteredCells, GENES_OF_A_GENOME, Prompt,
-    Questions, match_markers, read_marker_table,
-};
-use crate::genes::Species;
-use crate::io::{self, ReadOptions};
+use crate::annotate::{ClusterAnnotations, ClusterMarkers, Prompt, Questions, match_markers};
 use crate::llm::{Purse, Usage};
 use crate::ontology::CellOntology;
-use crate::prep::GroupTest;
 use crate::{Error, Result};
 
 /// Name the same clusters in every way that is asked for, and score each way by the truth.
@@ -32,9 +27,8 @@ use crate::{Error, Result};
   screader ablate markers.csv --truth truth.csv --tissue PBMC --marker-table PanglaoDB_markers.tsv \\
       --n-markers 10,25,50 --ontology cl-basic.obo --out ablation")]
 pub(super) struct AblateArgs {
-    /// Cells with clusters (h5ad), or a table of markers (csv).
-    #[arg(value_name = "FILE")]
-    data: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
     /// Column of obs with the true types; for a table of markers a csv of cluster and type.
     #[arg(long, value_name = "COLUMN|CSV")]
     truth: String,
@@ -50,24 +44,6 @@ pub(super) struct AblateArgs {
     /// Markers of each cluster that are shown or matched, separated by commas.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "10")]
     n_markers: Vec<usize>,
-    /// Tissue of the cells, as a word: PBMC, pancreas, kidney.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    tissue: String,
-    /// Species of the cells: which rows of a marker table count.
-    #[arg(long, value_enum)]
-    species: Option<Species>,
-    /// Column of obs with the clusters [default: leiden, louvain, seurat_clusters, cluster].
-    #[arg(long, value_name = "COLUMN")]
-    cluster: Option<String>,
-    /// Matrix to read: X, raw/X or the name of a layer; without it screader chooses and says.
-    #[arg(long, value_name = "NAME")]
-    layer: Option<String>,
-    /// Test that ranks the markers of cells.
-    #[arg(long, value_enum, default_value_t = GroupTest::Wilcoxon)]
-    test: GroupTest,
-    /// Table of known markers; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    marker_table: Vec<PathBuf>,
     /// The Cell Ontology (cl-basic.obo): synonyms and kinds count.
     #[arg(long, value_name = "OBO")]
     ontology: Option<PathBuf>,
@@ -81,11 +57,10 @@ pub(super) struct AblateArgs {
 }
 
 /// Clusters with their markers, and their true types.
-struct Input {
-    clusters: Vec<ClusterMarkers>,
+struct Known {
+    input: Input,
     /// True types of every cluster, in the same order.
     truth: Vec<Option<String>>,
-    genes: usize,
 }
 
 /// One way to name clusters.
@@ -124,9 +99,9 @@ impl Way {
 }
 
 impl Row {
-    fn new(way: Way, labels: Vec<String>, input: &Input, ontology: Option<&CellOntology>) -> Self {
+    fn new(way: Way, labels: Vec<String>, known: &Known, ontology: Option<&CellOntology>) -> Self {
         let given: Vec<Option<String>> = labels.iter().cloned().map(Some).collect();
-        let pairs = table::pairs(&input.truth, &given, false);
+        let pairs = table::pairs(&known.truth, &given, false);
         let compared = Compared::new(&way.as_text(), "clusters", pairs, ontology, None);
         Self { way, compared, tokens: 0, dollars: None, labels, left_for: Vec::new() }
     }
@@ -135,7 +110,7 @@ impl Row {
 impl AblateArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
-        if self.model.model.is_empty() && self.marker_table.is_empty() {
+        if self.model.model.is_empty() && self.input.marker_table.is_empty() {
             let expected = "models or tables of known markers to compare";
             let remedy = "pass --model, --marker-table, or both";
             return Err(Error::input("ablate", expected, "none", remedy));
@@ -143,18 +118,18 @@ impl AblateArgs {
         let prompts: Vec<Prompt> =
             self.prompt.iter().map(|name| name.parse()).collect::<Result<_>>()?;
         let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
-        let input = self.input()?;
-        let known = input.truth.iter().flatten().count();
-        eprintln!("clusters  {}, {known} with a true type", input.clusters.len());
+        let known = self.known()?;
+        let typed = known.truth.iter().flatten().count();
+        eprintln!("clusters  {}, {typed} with a true type", known.truth.len());
         std::fs::create_dir_all(&self.out).map_err(Error::io(&self.out, "create"))?;
 
-        let mut rows = self.by_tables(&input, ontology.as_ref())?;
+        let mut rows = self.by_tables(&known, ontology.as_ref())?;
         let purse = Purse::new(self.model.max_cost);
         for model in &self.model.model {
-            rows.extend(self.by_model(model, &prompts, &input, ontology.as_ref(), &purse)?);
+            rows.extend(self.by_model(model, &prompts, &known, ontology.as_ref(), &purse)?);
         }
         write_table(&self.out.join("ablation.csv"), &summary(&rows))?;
-        write_table(&self.out.join("labels.csv"), &labels(&rows, &input))?;
+        write_table(&self.out.join("labels.csv"), &labels(&rows, &known))?;
         match self.json {
             true => println!("{:#}", serde_json::json!(rows)),
             false => print!("{}", as_text(rows.iter().map(|row| &row.compared))),
@@ -167,30 +142,21 @@ impl AblateArgs {
         Ok(())
     }
 
-    fn input(&self) -> Result<Input> {
+    fn known(&self) -> Result<Known> {
         let most = self.n_markers.iter().copied().max().unwrap_or(0);
-        let name = self.data.to_string_lossy().to_lowercase();
-        if [".csv", ".tsv", ".txt"].iter().any(|end| name.ends_with(end)) && self.data.is_file() {
-            let clusters = read_marker_table(&self.data, most)?;
-            let truth = self.truth_of(&clusters)?;
-            return Ok(Input { clusters, truth, genes: GENES_OF_A_GENOME });
-        }
-        let cells = io::read(&self.data, &ReadOptions::default())?;
-        let (column, layer) = (self.cluster.as_deref(), self.layer.as_deref());
-        let clustered = ClusteredCells::of(&cells, &self.data, column, layer)?;
-        let types = table::column(&self.data, &cells.obs, &self.truth)?;
-        let clusters = clustered.markers(&clustered.rank(self.test)?, most);
-        let truth = clusters
-            .iter()
-            .map(|one| {
-                let of = clustered.cluster_of.iter().zip(&types);
-                let of = of.filter(|(cluster, _)| {
-                    cluster.is_some_and(|at| clustered.clusters[at] == one.cluster)
-                });
-                table::commonest(of.filter_map(|(_, truth)| truth.as_deref()))
-            })
-            .collect();
-        Ok(Input { clusters, truth, genes: clustered.genes.len() })
+        let input = self.input.read(most)?;
+        let truth = match &input.cells {
+            None => self.truth_of(&input.clusters)?,
+            Some(cells) => {
+                let types = table::column(&self.input.data, &cells.obs, &self.truth)?;
+                let name = |cluster: &Option<usize>| cluster.map(|at| cells.clusters[at].clone());
+                let clusters: Vec<Option<String>> = cells.cluster_of.iter().map(name).collect();
+                let known = table::by_cluster(&clusters, &types);
+                let of = |one: &ClusterMarkers| known.get(one.cluster.as_str()).cloned().flatten();
+                input.clusters.iter().map(of).collect()
+            }
+        };
+        Ok(Known { input, truth })
     }
 
     /// The true types from a csv whose first two columns are cluster and type.
@@ -220,25 +186,23 @@ impl AblateArgs {
         Ok(found)
     }
 
-    fn by_tables(&self, input: &Input, ontology: Option<&CellOntology>) -> Result<Vec<Row>> {
-        if self.marker_table.is_empty() {
+    fn by_tables(&self, known: &Known, ontology: Option<&CellOntology>) -> Result<Vec<Row>> {
+        if self.input.marker_table.is_empty() {
             return Ok(Vec::new());
         }
-        let paths: Vec<&Path> = self.marker_table.iter().map(PathBuf::as_path).collect();
-        let tissue = (!self.tissue.is_empty()).then_some(self.tissue.as_str());
-        let catalogue = Catalogue::read(&paths, self.species, tissue)?;
+        let catalogue = self.input.catalogue()?;
         catalogue.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let row = |&n_markers: &usize| {
             let first = |one: &ClusterMarkers| ClusterMarkers {
                 cluster: one.cluster.clone(),
                 genes: one.genes.iter().take(n_markers).cloned().collect(),
             };
-            let clusters: Vec<ClusterMarkers> = input.clusters.iter().map(first).collect();
-            let named = match_markers(&clusters, &catalogue, input.genes);
+            let clusters: Vec<ClusterMarkers> = known.input.clusters.iter().map(first).collect();
+            let named = match_markers(&clusters, &catalogue, known.input.n_genes());
             let labels = named.into_iter().map(|one| one.label).collect();
             let model = "tables".to_owned();
             let way = Way { model, prompt: String::new(), n_markers, web: false };
-            Row::new(way, labels, input, ontology)
+            Row::new(way, labels, known, ontology)
         };
         Ok(self.n_markers.iter().map(row).collect())
     }
@@ -247,7 +211,7 @@ impl AblateArgs {
         &self,
         model: &str,
         prompts: &[Prompt],
-        input: &Input,
+        known: &Known,
         ontology: Option<&CellOntology>,
         purse: &Purse,
     ) -> Result<Vec<Row>> {
@@ -262,11 +226,11 @@ impl AblateArgs {
         for prompt in prompts {
             for &n_markers in &self.n_markers {
                 for &web in web {
-                    let clusters = input.clusters.clone();
+                    let clusters = known.input.clusters.clone();
                     let asked = args.questions(
                         clusters,
                         prompt.clone(),
-                        &self.tissue,
+                        &self.input.tissue,
                         n_markers,
                         names.clone(),
                     );
@@ -279,7 +243,7 @@ impl AblateArgs {
                         .for_each(|note| eprintln!("note: {}: {note}", way.as_text()));
                     let labels = record.clusters.iter().map(|one| one.label.clone()).collect();
                     let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
-                    let row = Row::new(way, labels, input, ontology);
+                    let row = Row::new(way, labels, known, ontology);
                     let (dollars, left_for) = (record.dollars, record.left_for);
                     rows.push(Row { tokens, dollars, left_for, ..row });
                 }
@@ -304,13 +268,13 @@ fn summary(rows: &[Row]) -> Vec<Vec<String>> {
 }
 
 /// A line for each cluster, a column for each way.
-fn labels(rows: &[Row], input: &Input) -> Vec<Vec<String>> {
+fn labels(rows: &[Row], known: &Known) -> Vec<Vec<String>> {
     let ways = rows.iter().map(|row| row.way.as_text());
     let header = ["cluster".to_owned(), "truth".to_owned()].into_iter().chain(ways).collect();
     let line = |(at, cluster): (usize, &ClusterMarkers)| {
-        let truth = input.truth[at].clone().unwrap_or_default();
+        let truth = known.truth[at].clone().unwrap_or_default();
         let given = rows.iter().map(|row| row.labels[at].clone());
         [cluster.cluster.clone(), truth].into_iter().chain(given).collect()
     };
-    [vec![header], input.clusters.iter().enumerate().map(line).collect()].concat()
+    [vec![header], known.input.clusters.iter().enumerate().map(line).collect()].concat()
 }

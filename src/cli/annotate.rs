@@ -1,23 +1,22 @@
 //! `screader annotate`: clusters in, named clusters out, without training.
 
+pub(super) mod input;
 pub(super) mod models;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::settings::MachineArgs;
 use crate::annotate::{
-    Catalogue, ClusterAnnotation, ClusterAnnotations, ClusterMarkers, ClusteredCells,
-    GENES_OF_A_GENOME, Prompt, UNKNOWN, match_markers, read_marker_table,
+    ClusterAnnotation, ClusterAnnotations, ClusteredCells, Prompt, UNKNOWN, match_markers,
 };
 use crate::cells::Column;
-use crate::genes::Species;
-use crate::io::{self, Annotations, ReadOptions};
+use crate::io::{self, Annotations};
 use crate::llm::{Cost, Purse};
 use crate::ontology::CellOntology;
-use crate::prep::GroupTest;
 use crate::{Error, Result};
+use input::{Input, InputArgs};
 use models::{ModelArgs, Models, Service, report_destinations};
 
 /// Markers that are matched with tables: more of them tell more, and none leaves the machine.
@@ -37,36 +36,17 @@ const MATCHED_MARKERS: usize = 25;
   screader annotate clustered.h5ad --tissue PBMC --provider openai --model gpt-4o --model gpt-4.1 \\
       --repeats 3 --max-cost 0.50 --record run.jsonl --out named")]
 pub(super) struct AnnotateArgs {
-    /// Cells with clusters, or a table of markers.
-    #[arg(value_name = "FILE")]
-    data: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
     /// Folder of the results: annotations.json, annotations.csv, and annotated.h5ad where there are cells.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Who names the clusters.
     #[arg(long, value_enum, default_value_t = Provider::Markers)]
     provider: Provider,
-    /// Tissue of the cells, as a word: PBMC, pancreas, kidney.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    tissue: String,
-    /// Species of the cells: which rows of a marker table count.
-    #[arg(long, value_enum)]
-    species: Option<Species>,
-    /// Column of obs with the clusters [default: leiden, louvain, seurat_clusters, cluster].
-    #[arg(long, value_name = "COLUMN")]
-    cluster: Option<String>,
-    /// Matrix to read: X, raw/X or the name of a layer; without it screader chooses and says.
-    #[arg(long, value_name = "NAME")]
-    layer: Option<String>,
-    /// Test that ranks the markers of cells.
-    #[arg(long, value_enum, default_value_t = GroupTest::Wilcoxon)]
-    test: GroupTest,
     /// Markers of each cluster that a language model is shown.
     #[arg(long, value_name = "N", default_value_t = 10)]
     n_markers: usize,
-    /// Table of known markers: PanglaoDB, CellMarker, Marker Accordion, Azimuth, or cell_type,gene; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    marker_table: Vec<PathBuf>,
     /// The Cell Ontology (cl-basic.obo): labels get its ids.
     #[arg(long, value_name = "OBO")]
     ontology: Option<PathBuf>,
@@ -95,11 +75,16 @@ enum Provider {
     Local,
 }
 
-/// What is named: clusters with markers, and their cells where there are any.
-struct Input {
-    cells: Option<ClusteredCells>,
-    from: String,
-    clusters: Vec<ClusterMarkers>,
+impl Provider {
+    /// Whose interface is spoken; tables are not asked.
+    fn service(self) -> Option<Service> {
+        match self {
+            Self::Markers => None,
+            Self::Openai => Some(Service::Openai),
+            Self::Ollama => Some(Service::Ollama),
+            Self::Local => Some(Service::Local),
+        }
+    }
 }
 
 impl AnnotateArgs {
@@ -109,13 +94,13 @@ impl AnnotateArgs {
         self.check()?;
         let device = self.machine.device()?;
         let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
-        let input = self.input()?;
-        eprintln!("clusters  {} ({})", input.clusters.len(), input.from);
+        let input = self.input.read(MATCHED_MARKERS.max(self.n_markers))?;
+        eprintln!("clusters  {} ({})", input.clusters.len(), input.from());
         let mut record = self.blank(&input);
-        match self.provider {
-            Provider::Markers => self.by_tables(&input, &mut record)?,
-            Provider::Openai | Provider::Ollama | Provider::Local => {
-                let models = Models { args: &self.model, service: self.service(), device };
+        match self.provider.service() {
+            None => self.by_tables(&input, &mut record)?,
+            Some(service) => {
+                let models = Models { args: &self.model, service, device };
                 self.by_models(&models, &input, prompt, &mut record)?;
             }
         }
@@ -142,19 +127,11 @@ impl AnnotateArgs {
         Ok(())
     }
 
-    fn service(&self) -> Service {
-        match self.provider {
-            Provider::Ollama => Service::Ollama,
-            Provider::Local => Service::Local,
-            Provider::Openai | Provider::Markers => Service::Openai,
-        }
-    }
-
     fn check(&self) -> Result<()> {
         let needs =
             |expected: &str, remedy: &str| Err(Error::input("annotate", expected, "none", remedy));
         match self.provider {
-            Provider::Markers if self.marker_table.is_empty() => needs(
+            Provider::Markers if self.input.marker_table.is_empty() => needs(
                 "a table of known markers",
                 "pass --marker-table (PanglaoDB, CellMarker or your own cell_type,gene), or --provider local, ollama or openai",
             ),
@@ -169,40 +146,20 @@ impl AnnotateArgs {
         }
     }
 
-    fn input(&self) -> Result<Input> {
-        let most = MATCHED_MARKERS.max(self.n_markers);
-        let name = self.data.to_string_lossy().to_lowercase();
-        if [".csv", ".tsv", ".txt"].iter().any(|end| name.ends_with(end)) && self.data.is_file() {
-            let clusters = read_marker_table(&self.data, most)?;
-            return Ok(Input { cells: None, from: "a table of markers".to_owned(), clusters });
-        }
-        let cells = io::read(&self.data, &ReadOptions::default())?;
-        let (column, layer) = (self.cluster.as_deref(), self.layer.as_deref());
-        let clustered = ClusteredCells::of(&cells, &self.data, column, layer)?;
-        let unclustered = clustered.cluster_of.iter().filter(|one| one.is_none()).count();
-        if unclustered > 0 {
-            eprintln!("          {unclustered} cells without a cluster are left out");
-        }
-        let ranked = clustered.rank(self.test)?;
-        let clusters = clustered.markers(&ranked, most);
-        let from = format!("obs/{}", clustered.column);
-        Ok(Input { cells: Some(clustered), from, clusters })
-    }
-
     fn blank(&self, input: &Input) -> ClusterAnnotations {
         ClusterAnnotations {
             version: ClusterAnnotations::layout(),
             screader: env!("CARGO_PKG_VERSION").to_owned(),
             date: chrono::Local::now().format("%Y-%m-%d").to_string(),
-            data: self.data.display().to_string(),
-            clusters_from: input.from.clone(),
+            data: self.input.data.display().to_string(),
+            clusters_from: input.from(),
             provider: self
                 .provider
                 .to_possible_value()
                 .map_or(String::new(), |one| one.get_name().to_owned()),
             models: Vec::new(),
             prompt: String::new(),
-            tissue: self.tissue.clone(),
+            tissue: self.input.tissue.clone(),
             web: self.model.web,
             repeats: usize::from(self.model.repeats),
             left_for: Vec::new(),
@@ -214,15 +171,13 @@ impl AnnotateArgs {
     }
 
     fn by_tables(&self, input: &Input, record: &mut ClusterAnnotations) -> Result<()> {
-        let paths: Vec<&Path> = self.marker_table.iter().map(PathBuf::as_path).collect();
-        let tissue = (!self.tissue.is_empty()).then_some(self.tissue.as_str());
-        let catalogue = Catalogue::read(&paths, self.species, tissue)?;
+        let catalogue = self.input.catalogue()?;
         eprintln!("table     {} cell types", catalogue.types.len());
-        let genes = input.cells.as_ref().map_or(GENES_OF_A_GENOME, |cells| cells.genes.len());
-        record.clusters = match_markers(&input.clusters, &catalogue, genes);
+        record.clusters = match_markers(&input.clusters, &catalogue, input.n_genes());
         // Where it lies on this machine is nobody else's business.
-        let name = |path: &&Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-        record.models = paths.iter().filter_map(name).collect();
+        let name =
+            |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        record.models = self.input.marker_table.iter().filter_map(name).collect();
         record.repeats = 1;
         record.notes = catalogue.notes;
         Ok(())
@@ -239,7 +194,7 @@ impl AnnotateArgs {
         let clusters = input.clusters.clone();
         let args = &self.model;
         let questions =
-            args.questions(clusters, prompt, &self.tissue, self.n_markers, models.names());
+            args.questions(clusters, prompt, &self.input.tissue, self.n_markers, models.names());
         if self.dry_run {
             return models.show(&questions);
         }
@@ -284,7 +239,7 @@ impl AnnotateArgs {
             ("date".to_owned(), record.date.clone()),
         ];
         let annotations = Annotations { obs, uns, ..Annotations::default() };
-        io::write_annotated(&self.data, &self.out.join("annotated.h5ad"), &annotations)
+        io::write_annotated(&self.input.data, &self.out.join("annotated.h5ad"), &annotations)
     }
 
     fn report(&self, record: &ClusterAnnotations) {

@@ -1,6 +1,7 @@
 //! `screader cluster`: raw counts in, clusters and their markers out.
 
 mod cells;
+mod expression;
 mod markers;
 mod output;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
+use crate::device::{available_memory, peak_memory};
 use crate::io::require_another;
 use crate::prep::{
     BarcodeCurve, CellFilter, ClusterConfig, Clustered, FilterConfig, GroupTest, HvgFlavor,
@@ -23,8 +25,9 @@ use cells::{Measured, Prepared};
 ///
 /// Filter, normalise to 10,000 counts a cell, take log1p, choose variable genes, then principal components,
 /// neighbours, Leiden, UMAP and markers. Values that are log-normalised already are not logged again. The input
-/// is never changed. In memory are the cells and genes that the filters keep, not the whole file: counts and
-/// normalised values, 12 bytes for each value above 0, and while components are found the variable genes three times.
+/// is never changed. What 16 bytes for each value above 0 do not hold within --max-memory waits on disk, with the same
+/// result; in memory are then the variable genes, 8 bytes for each of their values above 0, about 2 kB a cell, and 1 GB
+/// for markers.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   screader cluster raw.h5ad --out clustered.h5ad --markers markers.csv
@@ -88,6 +91,9 @@ pub(super) struct ClusterArgs {
     /// How the genes of a cluster are compared with those of all other cells.
     #[arg(long, value_enum, default_value_t = GroupTest::Wilcoxon)]
     test: GroupTest,
+    /// Memory for the values, in gigabytes [default: half of what is free]; more wait in files beside the output.
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    max_memory: Option<f64>,
     /// Seed of clusters and UMAP.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -101,6 +107,12 @@ enum FilterName {
     Standard,
     Knee,
     Inflection,
+}
+
+/// A number of gigabytes from 0.
+fn gigabytes(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
+    number.ok_or_else(|| "a number of gigabytes from 0, as 8 or 0.5".to_owned())
 }
 
 /// How long each step takes.
@@ -139,16 +151,26 @@ impl ClusterArgs {
             write_quality(&quality, folder)?;
         }
         clock.begin("reading");
-        let prepared = measured.prepare(&self.filter_config(), self.min_cells)?;
+        let max_memory = match self.max_memory {
+            Some(gigabytes) => (gigabytes * 1e9) as u64,
+            None => available_memory() / 2,
+        };
+        let filter = self.filter_config();
+        let prepared = measured.prepare(&filter, self.min_cells, max_memory, &self.out)?;
         eprintln!("kept      {}", prepared.summary());
+        if let Some(whereabouts) = prepared.whereabouts(&self.out) {
+            eprintln!("on disk   {whereabouts}");
+        }
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(200));
         let config = self.cluster_config();
-        let counts = prepared.counts.as_deref();
-        let found = cluster(&prepared.normalised, counts, &config, |step| {
+        let counts = prepared.expression.counts();
+        let expression = prepared.expression.normalised();
+        let found = cluster(expression, counts.as_deref(), &config, |step| {
             bar.set_message(step);
             clock.begin(step);
         });
+        drop(counts);
         bar.finish_and_clear();
         let found = found?;
         clock.begin("writing");
@@ -157,9 +179,10 @@ impl ClusterArgs {
         let table = table.transpose()?;
         output::write(prepared, &found, &config, &quality, &self.data, &self.out)?;
         if let (Some(path), Some(table)) = (&self.markers, table) {
-            markers::write(&table, path)?;
+            whole_file::write(path, &table)?;
         }
         summary["seconds"] = clock.stop();
+        summary["peak_memory"] = peak_memory::read().into();
         self.report(&summary);
         Ok(())
     }
@@ -267,7 +290,9 @@ impl ClusterArgs {
         eprintln!("variable  {} genes", summary["highly_variable"]);
         let seconds = summary["seconds"].as_object().into_iter().flatten();
         let took: f64 = seconds.filter_map(|(_, seconds)| seconds.as_f64()).sum();
-        eprintln!("took      {took:.1} s");
+        let memory = summary["peak_memory"].as_f64();
+        let memory = memory.map(|bytes| format!(", {:.1} GB of memory at most", bytes / 1e9));
+        eprintln!("took      {took:.1} s{}", memory.unwrap_or_default());
         let folder = self.figures.iter();
         for path in [&self.out].into_iter().chain(&self.markers).chain(folder) {
             eprintln!("wrote     {}", path.display());

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::annotate::{ClusterAnnotation, ClusterAnnotations, ClusteredCells, read_annotations};
-use crate::cells::{Cells, Column, Dense};
-use crate::io::{self, ReadOptions};
+use crate::cells::{Column, Dense, select_columns};
+use crate::io;
 use crate::report::clusters::{ClusterReport, DotPlot, MappedCells, NamedCluster, write};
 use crate::{Error, Result};
 
@@ -49,10 +49,9 @@ impl ReportArgs {
             .or_else(|| record.clusters_from.strip_prefix("obs/").map(str::to_owned));
         let mut report = of_record(&record);
         if let Some(path) = self.cells_file(&record)? {
-            let cells = io::read(&path, &ReadOptions::default())?;
-            let clustered = ClusteredCells::of(&cells, &path, column.as_deref(), None)?;
-            report.cells = mapped(&cells, &clustered, &record, &path)?;
-            report.markers = dots(&clustered, &record);
+            let cells = ClusteredCells::open(&path, column.as_deref(), None)?;
+            report.cells = mapped(&cells, &record, &path)?;
+            report.markers = dots(&cells, &record)?;
             // Of another version or by another hand, it is not drawn.
             report.quality =
                 io::read_uns(&path, "quality")?.and_then(|text| serde_json::from_str(&text).ok());
@@ -141,22 +140,21 @@ fn place_of(record: &ClusterAnnotations, cluster: &str) -> Option<usize> {
 
 /// The cells of named clusters on their UMAP, where they have one.
 fn mapped(
-    cells: &Cells,
-    clustered: &ClusteredCells,
+    cells: &ClusteredCells,
     record: &ClusterAnnotations,
     path: &Path,
 ) -> Result<Option<MappedCells>> {
-    let Some(umap) = cells.obsm.get("X_umap") else { return Ok(None) };
+    let Some(umap) = io::read_obsm(path, "X_umap")? else { return Ok(None) };
     let places: Vec<Option<usize>> =
-        clustered.clusters.iter().map(|cluster| place_of(record, cluster)).collect();
-    let kept: Vec<(usize, usize)> = clustered
+        cells.clusters.iter().map(|cluster| place_of(record, cluster)).collect();
+    let kept: Vec<(usize, usize)> = cells
         .cluster_of
         .iter()
         .enumerate()
         .filter_map(|(cell, cluster)| Some((cell, places[(*cluster)?]?)))
         .collect();
     let Dense { n_cols, values, .. } = umap;
-    if *n_cols < 2 {
+    if n_cols < 2 {
         let place = format!("{}: obsm/X_umap", path.display());
         return Err(Error::input(place, "two columns or more", n_cols, "make it again"));
     }
@@ -179,23 +177,17 @@ fn mapped(
     }))
 }
 
-/// The first markers of every cluster, in all clusters.
-fn dots(clustered: &ClusteredCells, record: &ClusterAnnotations) -> Option<DotPlot> {
-    let mut genes: Vec<(String, u32)> = Vec::new();
+/// The first markers of every cluster, in all clusters; nothing where the cells have none of them.
+fn dots(cells: &ClusteredCells, record: &ClusterAnnotations) -> Result<Option<DotPlot>> {
+    let mut columns: Vec<usize> = Vec::new();
     for name in record.clusters.iter().flat_map(|one| one.markers.iter().take(DOTS)) {
-        let column = clustered.genes.iter().position(|gene| gene == name);
-        if let Some(column) = column
-            && !genes.iter().any(|(other, _)| other == name)
-        {
-            genes.push((name.clone(), column as u32));
-        }
+        let column = cells.genes.iter().position(|gene| gene == name);
+        columns.extend(column.filter(|column| !columns.contains(column)));
     }
-    let rows: Vec<usize> = (0..clustered.cluster_of.len())
-        .filter(|&cell| clustered.cluster_of[cell].is_some())
-        .collect();
-    let cluster_of: Vec<usize> =
-        rows.iter().filter_map(|&cell| clustered.cluster_of[cell]).collect();
-    let expression = clustered.expression.select_rows(&rows);
-    let plot = DotPlot::measure(&expression, &cluster_of, &clustered.clusters, &genes);
-    (!genes.is_empty()).then_some(plot)
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let expression = select_columns(cells, &columns)?;
+    let genes = columns.iter().map(|&column| cells.genes[column].clone()).collect();
+    Ok(Some(DotPlot::measure(&expression, genes, &cells.cluster_of, &cells.clusters)))
 }

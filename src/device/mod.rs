@@ -2,6 +2,7 @@
 
 mod backend;
 mod memory;
+pub(crate) mod peak_memory;
 mod survey;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 
 pub(crate) use backend::on_device;
 pub use memory::{Format, Plan, Shape};
-pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound};
+pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound, available_memory};
 
 /// A device that is there and that this build can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -61,15 +61,9 @@ impl Survey {
     /// Look at this machine. Opens the GPU drivers but starts no backend.
     pub fn take() -> Self {
         let mut system = sysinfo::System::new();
-        system.refresh_memory();
         system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
         let name = system.cpus().first().map(|cpu| cpu.brand().trim().to_string());
-        let (mut memory, mut available) = (system.total_memory(), system.available_memory());
-        // On a cluster the job's limit counts, not the node's memory.
-        if let Some(limits) = system.cgroup_limits() {
-            memory = memory.min(limits.total_memory);
-            available = available.min(limits.free_memory);
-        }
+        let (memory, available) = memory(&mut system);
         Self {
             processor: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".into()),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -110,6 +104,22 @@ impl Survey {
             }
         }
         devices
+    }
+}
+
+/// Memory in bytes that is available now, to this process where its group of processes has a limit.
+pub fn available_memory() -> u64 {
+    memory(&mut sysinfo::System::new()).1
+}
+
+/// All memory and what of it is available, in bytes.
+fn memory(system: &mut sysinfo::System) -> (u64, u64) {
+    system.refresh_memory();
+    let (all, available) = (system.total_memory(), system.available_memory());
+    // On a cluster the job's limit counts, not the node's memory.
+    match system.cgroup_limits() {
+        Some(limits) => (all.min(limits.total_memory), available.min(limits.free_memory)),
+        None => (all, available),
     }
 }
 

@@ -22,12 +22,12 @@ mod write_tests;
 use std::path::Path;
 
 pub use blocks::{CellBlocks, ChosenBlocks};
-pub use spool::SpooledRows;
+pub use spool::{SpooledCsr, SpooledRows};
 pub use write::{
-    Annotations, Beside, require_another, write_annotated, write_h5ad, write_h5ad_with,
+    Annotations, Matrices, require_another, write_annotated, write_h5ad, write_h5ad_with,
 };
 
-use crate::cells::{Cells, MatrixName};
+use crate::cells::{Cells, Dense, MatrixName};
 use crate::{Error, Result};
 use format::Format;
 
@@ -91,4 +91,14 @@ pub fn read_uns(path: &Path, name: &str) -> Result<Option<String>> {
         Some(hdf5::Node::Array) => Ok(array::Array::open(&file, &key)?.read_texts()?.pop()),
         _ => Ok(None),
     }
+}
+
+/// Read the array `obsm[name]` of an h5ad; `None` where there is none.
+///
+/// # Errors
+/// If the file is missing, of another kind, or damaged.
+pub fn read_obsm(path: &Path, name: &str) -> Result<Option<Dense>> {
+    let Format::H5ad(file) = Format::of(path)? else { return Ok(None) };
+    let n_obs = h5ad::read_frame(&file, "obs")?.len();
+    Ok(h5ad::read_obsm(&file, n_obs)?.remove(name))
 }

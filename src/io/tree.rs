@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 
-use super::spool::SpooledRows;
+use super::spool::Spool;
 
 /// Numbers of an array from which on they are not held twice.
 const COPIED_LATER_FROM: usize = 1 << 24;
@@ -17,8 +17,13 @@ pub(super) enum Values<'a> {
         columns: &'a [u32],
         wide: bool,
     },
-    /// Numbers on disk, copied to their place once the file stands.
-    Spooled(&'a SpooledRows),
+    /// Single-precision numbers on disk, copied to their place once the file stands.
+    Spooled(&'a Spool),
+    /// Columns of a sparse matrix on disk.
+    SpooledColumns {
+        columns: &'a Spool,
+        wide: bool,
+    },
     F64(Cow<'a, [f64]>),
     I8(Vec<i8>),
     I32(Vec<i32>),
@@ -33,7 +38,7 @@ impl Values<'_> {
         match self {
             Self::F32(values) => values.len(),
             Self::Columns { columns, .. } => columns.len(),
-            Self::Spooled(rows) => rows.n_rows * rows.n_cols,
+            Self::Spooled(numbers) | Self::SpooledColumns { columns: numbers, .. } => numbers.len(),
             Self::F64(values) => values.len(),
             Self::I8(values) => values.len(),
             Self::I32(values) => values.len(),
@@ -47,7 +52,7 @@ impl Values<'_> {
     /// so many numbers that a second copy would tell.
     pub(super) fn is_copied_later(&self) -> bool {
         match self {
-            Self::Spooled(_) => true,
+            Self::Spooled(_) | Self::SpooledColumns { .. } => true,
             Self::F32(_) | Self::Columns { .. } => self.len() >= COPIED_LATER_FROM,
             _ => false,
         }
@@ -56,15 +61,21 @@ impl Values<'_> {
     /// Bytes in the file of values that are copied later.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Columns { wide: true, .. } => self.len() * size_of::<i64>(),
+            Self::Columns { wide: true, .. } | Self::SpooledColumns { wide: true, .. } => {
+                self.len() * size_of::<i64>()
+            }
             _ => self.len() * size_of::<f32>(),
         }
     }
 
     /// Write values that are copied later to `target` from its byte `address` on.
     pub(super) fn copy_to(&self, target: &mut File, address: u64) -> std::io::Result<()> {
-        if let Self::Spooled(rows) = self {
-            return rows.copy_to(target, address);
+        match self {
+            Self::Spooled(numbers) => return numbers.copy_to(target, address, false),
+            Self::SpooledColumns { columns, wide } => {
+                return columns.copy_to(target, address, *wide);
+            }
+            _ => {}
         }
         target.seek(SeekFrom::Start(address))?;
         let mut target = BufWriter::with_capacity(1 << 20, target);

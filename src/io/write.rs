@@ -5,11 +5,11 @@ use std::path::Path;
 use super::array::{Array, Element};
 use super::format::Format;
 use super::h5ad::{
-    OldCategoricals, column_tree, dense_tree, dict, frame_tree, old_categoricals, read_frame,
-    read_obsm, root_tree, spooled_tree, text_tree,
+    OldCategoricals, column_tree, csr_tree, dense_tree, dict, frame_tree, old_categoricals,
+    read_frame, read_obsm, root_tree, sparse_tree, spooled_sparse_tree, spooled_tree, text_tree,
 };
 use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
-use super::spool::SpooledRows;
+use super::spool::{SpooledCsr, SpooledRows};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
 use crate::cells::{Cells, Column, Dense, Frame};
@@ -33,35 +33,53 @@ pub struct Annotations {
 /// # Errors
 /// If the file cannot be written; then there is none, or the one that was there before.
 pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
-    write_h5ad_with(cells, &Beside::default(), output)
+    let root = root_tree(cells, matrices(cells), Vec::new(), dict(Vec::new()));
+    replace(output, |temporary| write_file(temporary, output, &root))
 }
 
-/// What a new file holds beside cells.
-#[derive(Debug, Default)]
-pub struct Beside<'a> {
-    /// Layers by name: values in the places where `X` has some, one for each of its values.
-    pub layers: Vec<(String, &'a [f32])>,
-    /// Texts of `uns["screader"]`, which say where the cells come from.
-    pub uns: Vec<(String, String)>,
+/// Matrices that a new file holds instead of those of its cells.
+#[derive(Debug, Clone, Copy)]
+pub enum Matrices<'a> {
+    /// `X` of the cells, and in a layer `counts` the values in the same places where there are any.
+    InMemory(Option<&'a [f32]>),
+    /// `X`, and in a layer `counts` its counts where it has any.
+    OnDisk(&'a SpooledCsr),
 }
 
-/// Write cells as [`write_h5ad`] does, with what stands beside them.
+/// Write cells as [`write_h5ad`] does, with other matrices, and the texts `uns` in `uns["screader"]`, which say where
+/// the cells come from.
 ///
 /// # Errors
 /// As [`write_h5ad`].
 ///
 /// # Panics
-/// When a layer has not as many values as `X`.
-pub fn write_h5ad_with(cells: &Cells, beside: &Beside<'_>, output: &Path) -> Result<()> {
-    assert!(beside.layers.iter().all(|(_, values)| values.len() == cells.x.nnz()));
-    let texts = beside.uns.iter().map(|(name, text)| (name.clone(), text_tree(text)));
-    let texts: Vec<_> = texts.collect();
-    let members = match texts.is_empty() {
-        true => Vec::new(),
-        false => vec![("screader".to_owned(), dict(texts))],
+/// When there are not as many counts as values of `X`.
+pub fn write_h5ad_with(
+    cells: &Cells,
+    matrices: Matrices<'_>,
+    uns: &[(String, String)],
+    output: &Path,
+) -> Result<()> {
+    let (x, counts) = match matrices {
+        Matrices::InMemory(counts) => {
+            assert!(counts.is_none_or(|counts| counts.len() == cells.x.nnz()));
+            (csr_tree(&cells.x), counts.map(|counts| sparse_tree(&cells.x, counts)))
+        }
+        Matrices::OnDisk(matrix) => {
+            let counts = matrix.counts.as_ref().map(|counts| spooled_sparse_tree(matrix, counts));
+            (spooled_sparse_tree(matrix, &matrix.values), counts)
+        }
     };
-    let root = root_tree(cells, &beside.layers, Vec::new(), dict(members));
+    let layers = counts.into_iter().map(|counts| ("counts".to_owned(), counts)).collect();
+    let uns = dict(vec![("screader".to_owned(), texts_tree(uns))]);
+    let root = root_tree(cells, (x, layers), Vec::new(), uns);
     replace(output, |temporary| write_file(temporary, output, &root))
+}
+
+/// `X` and layers of the cells themselves.
+fn matrices(cells: &Cells) -> (Tree<'_>, Vec<(String, Tree<'_>)>) {
+    let layers = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
+    (csr_tree(&cells.x), layers.collect())
 }
 
 /// Refuse an `output` that is `input`.
@@ -112,8 +130,8 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
                 cells.obs.columns.retain(|(known, _)| known != name);
                 cells.obs.columns.push((name.clone(), column.clone()));
             }
-            let uns = dict(vec![("screader".to_owned(), uns_tree(annotations))]);
-            let root = root_tree(&cells, &[], obsm_members(annotations), uns);
+            let uns = dict(vec![("screader".to_owned(), texts_tree(&annotations.uns))]);
+            let root = root_tree(&cells, matrices(&cells), obsm_members(annotations), uns);
             replace(output, |temporary| write_file(temporary, output, &root))
         }
     }
@@ -146,9 +164,8 @@ fn check_lengths(input: &Path, annotations: &Annotations, n_obs: usize) -> Resul
 
 type NamedArrays = Vec<(String, Dense)>;
 
-fn uns_tree(annotations: &Annotations) -> Tree<'_> {
-    let texts = annotations.uns.iter().map(|(name, text)| (name.clone(), text_tree(text)));
-    dict(texts.collect())
+fn texts_tree(texts: &[(String, String)]) -> Tree<'_> {
+    dict(texts.iter().map(|(name, text)| (name.clone(), text_tree(text))).collect())
 }
 
 /// `var` and `obsm` where they are records, which cannot be added to: they become groups. `var`
@@ -203,7 +220,11 @@ fn plan<'a>(
                     edits.extend(replacement(file, key, text_tree(text))?);
                 }
             }
-            _ => edits.extend(replacement(file, "uns/screader".to_owned(), uns_tree(annotations))?),
+            _ => edits.extend(replacement(
+                file,
+                "uns/screader".to_owned(),
+                texts_tree(&annotations.uns),
+            )?),
         }
     }
     Ok(edits)

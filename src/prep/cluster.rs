@@ -5,7 +5,7 @@ use super::{
     N_NEIGHBORS, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca, rank_genes_groups,
     scale_uncentred, umap,
 };
-use crate::cells::{CsrMatrix, Dense};
+use crate::cells::{Dense, Rows, select_columns};
 use crate::{Error, Result};
 
 /// Settings of all steps, with scanpy's defaults.
@@ -69,34 +69,27 @@ impl Clustered {
 /// Cluster cells by a matrix `[cells, genes]` of log1p-normalised values, and rank the genes of each cluster.
 ///
 /// `counts` are the values in the same places before normalisation, which the flavour `seurat_v3` needs; `begin` is
-/// told each step's name. Nothing is regressed out, and nothing depends on the number of threads. In memory
-/// beside the matrix: its variable genes twice, what `rank_genes_groups` needs, and vectors of cells.
+/// told each step's name. Nothing is regressed out, and nothing depends on the number of threads or on where the
+/// matrix lies. In memory beside it: its variable genes and their products with each other ([`pca`]), or what
+/// [`rank_genes_groups`] needs, and vectors of cells.
 ///
 /// # Errors
 /// Those of the steps.
 pub fn cluster(
-    matrix: &CsrMatrix,
-    counts: Option<&[f32]>,
+    matrix: &dyn Rows,
+    counts: Option<&dyn Rows>,
     config: &ClusterConfig,
     mut begin: impl FnMut(&'static str),
 ) -> Result<Clustered> {
     begin("highly variable genes");
-    let variable = match config.flavor {
-        HvgFlavor::SeuratV3 => {
-            let counts = CsrMatrix {
-                n_rows: matrix.n_rows,
-                n_cols: matrix.n_cols,
-                indptr: matrix.indptr.clone(),
-                indices: matrix.indices.clone(),
-                data: counts.ok_or_else(no_counts)?.to_vec(),
-            };
-            highly_variable_genes(&counts, config.n_top_genes, config.flavor)?
-        }
-        flavor => highly_variable_genes(matrix, config.n_top_genes, flavor)?,
+    let compared = match config.flavor {
+        HvgFlavor::SeuratV3 => counts.ok_or_else(no_counts)?,
+        HvgFlavor::Seurat | HvgFlavor::CellRanger => matrix,
     };
+    let variable = highly_variable_genes(compared, config.n_top_genes, config.flavor)?;
     let genes: Vec<usize> =
-        (0..matrix.n_cols).filter(|&gene| variable.highly_variable[gene]).collect();
-    let mut chosen = matrix.select_columns(&genes);
+        (0..matrix.n_cols()).filter(|&gene| variable.highly_variable[gene]).collect();
+    let mut chosen = select_columns(matrix, &genes)?;
     if let Some(max_value) = config.scale {
         begin("scaling");
         scale_uncentred(&mut chosen, max_value)?;
@@ -124,7 +117,7 @@ pub fn cluster(
 }
 
 /// Rank the genes of each cluster of at least two cells; a lone cell has no spread to compare, and is left out.
-fn markers(matrix: &CsrMatrix, found: &Clustered, test: GroupTest) -> Result<Vec<GroupGenes>> {
+fn markers(matrix: &dyn Rows, found: &Clustered, test: GroupTest) -> Result<Vec<GroupGenes>> {
     let mut sizes = vec![0usize; found.n_clusters()];
     found.clusters.iter().for_each(|&one| sizes[one] += 1);
     let compared = sizes.iter().filter(|&&size| size > 1).count();
@@ -133,13 +126,9 @@ fn markers(matrix: &CsrMatrix, found: &Clustered, test: GroupTest) -> Result<Vec
     }
     // Clusters are numbered by falling size, so that lone cells come last.
     let names: Vec<String> = (0..compared).map(|one| one.to_string()).collect();
-    if compared == sizes.len() {
-        return rank_genes_groups(matrix, &found.clusters, &names, test);
-    }
-    let rows: Vec<usize> =
-        (0..matrix.n_rows).filter(|&cell| found.clusters[cell] < compared).collect();
-    let groups: Vec<usize> = rows.iter().map(|&cell| found.clusters[cell]).collect();
-    rank_genes_groups(&matrix.select_rows(&rows), &groups, &names, test)
+    let group = |&cluster: &usize| (cluster < compared).then_some(cluster);
+    let groups: Vec<Option<usize>> = found.clusters.iter().map(group).collect();
+    rank_genes_groups(matrix, &groups, &names, test)
 }
 
 fn no_counts() -> Error {

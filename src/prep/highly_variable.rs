@@ -3,7 +3,7 @@
 use super::dispersion::{normalised_cell_ranger, normalised_seurat};
 use super::loess::loess;
 use super::moments::{column_sums, moments};
-use crate::cells::CsrMatrix;
+use crate::cells::Rows;
 use crate::{Error, Result};
 
 /// Part of all genes that the trend of variance over mean is fitted to at a time.
@@ -41,9 +41,9 @@ pub struct HighlyVariableGenes {
 ///
 /// # Errors
 /// [`Error::Input`] if there are fewer than two cells, or an entry is negative or not finite, or for
-/// `seurat_v3` not whole.
+/// `seurat_v3` not whole; if rows cannot be read.
 pub fn highly_variable_genes(
-    matrix: &CsrMatrix,
+    matrix: &dyn Rows,
     n_top_genes: usize,
     flavor: HvgFlavor,
 ) -> Result<HighlyVariableGenes> {
@@ -51,11 +51,11 @@ pub fn highly_variable_genes(
     Ok(match flavor {
         HvgFlavor::Seurat => {
             // In single precision, as scanpy undoes the logarithm.
-            let (means, variances) = moments(matrix, |value| f64::from(value.exp_m1()));
+            let (means, variances) = moments(matrix, |value| f64::from(value.exp_m1()))?;
             by_dispersion(&means, &variances, n_top_genes)
         }
         HvgFlavor::CellRanger => {
-            let (means, variances) = moments(matrix, f64::from);
+            let (means, variances) = moments(matrix, f64::from)?;
             let means: Vec<f64> = means.iter().map(|mean| mean.max(MEAN_OF_NOTHING)).collect();
             let dispersions: Vec<f64> =
                 variances.iter().zip(&means).map(|(variance, mean)| variance / mean).collect();
@@ -63,7 +63,7 @@ pub fn highly_variable_genes(
             let highly_variable = top(&dispersions_norm, n_top_genes);
             HighlyVariableGenes { means, dispersions, dispersions_norm, highly_variable }
         }
-        HvgFlavor::SeuratV3 => by_trend(matrix, n_top_genes),
+        HvgFlavor::SeuratV3 => by_trend(matrix, n_top_genes)?,
     })
 }
 
@@ -89,8 +89,8 @@ pub(crate) fn by_dispersion(
 
 /// Choose genes of flavour `seurat_v3`: by their variance after standardising by the trend, with values cut at
 /// `sqrt(cells)` standard deviations.
-fn by_trend(counts: &CsrMatrix, n_top_genes: usize) -> HighlyVariableGenes {
-    let (means, variances) = moments(counts, f64::from);
+fn by_trend(counts: &dyn Rows, n_top_genes: usize) -> Result<HighlyVariableGenes> {
+    let (means, variances) = moments(counts, f64::from)?;
     let varying: Vec<usize> = (0..means.len()).filter(|&gene| variances[gene] > 0.0).collect();
     let log =
         |values: &[f64]| -> Vec<f64> { varying.iter().map(|&gene| values[gene].log10()).collect() };
@@ -98,11 +98,11 @@ fn by_trend(counts: &CsrMatrix, n_top_genes: usize) -> HighlyVariableGenes {
     // Deviation by the trend; that of a gene without variance is never used.
     let mut std = vec![1f64; means.len()];
     varying.iter().zip(trend).for_each(|(&gene, log)| std[gene] = 10f64.powf(log).sqrt());
-    let cells = counts.n_rows as f64;
+    let cells = counts.n_rows() as f64;
     let most = |gene: usize| std[gene] * cells.sqrt() + means[gene];
     let cut = |gene: usize, value: f32| f64::from(value).min(most(gene));
-    let sums = column_sums(counts, cut);
-    let squares = column_sums(counts, |gene, value| cut(gene, value).powi(2));
+    let sums = column_sums(counts, cut)?;
+    let squares = column_sums(counts, |gene, value| cut(gene, value).powi(2))?;
     let normalised = |gene: usize| {
         let mean = means[gene];
         let around = cells * mean * mean + squares[gene] - 2.0 * sums[gene] * mean;
@@ -113,12 +113,12 @@ fn by_trend(counts: &CsrMatrix, n_top_genes: usize) -> HighlyVariableGenes {
     order.sort_by(|&a, &b| variances_norm[b].total_cmp(&variances_norm[a]));
     let mut highly_variable = vec![false; means.len()];
     order.into_iter().take(n_top_genes).for_each(|gene| highly_variable[gene] = true);
-    HighlyVariableGenes {
+    Ok(HighlyVariableGenes {
         means,
         dispersions: variances,
         dispersions_norm: variances_norm,
         highly_variable,
-    }
+    })
 }
 
 /// Mark the values that are at least the `n`-th largest; `NaN` never is.
@@ -131,27 +131,31 @@ fn top(values: &[f64], n: usize) -> Vec<bool> {
     }
 }
 
-fn check(matrix: &CsrMatrix, flavor: HvgFlavor) -> Result<()> {
-    let refuse = |place: String, expected: &str, found: String, remedy: &str| {
-        Err(Error::input(place, expected, found, remedy))
-    };
+fn check(matrix: &dyn Rows, flavor: HvgFlavor) -> Result<()> {
     let place = "highly variable genes";
-    if matrix.n_rows < 2 {
-        let found = matrix.n_rows.to_string();
-        return refuse(place.to_owned(), "at least 2 cells", found, "give more cells");
-    }
-    let row_of = |at: usize| matrix.indptr.partition_point(|&begin| begin <= at) - 1;
-    let wrong = |value: &f32| !(*value >= 0.0 && value.is_finite());
-    if let Some(at) = matrix.data.iter().position(wrong) {
-        let place = format!("{place}: cell {}, column {}", row_of(at), matrix.indices[at]);
-        let remedy = "use log-normalised values, neither centred nor scaled";
-        return refuse(place, "a finite value from 0", matrix.data[at].to_string(), remedy);
+    if matrix.n_rows() < 2 {
+        return Err(Error::input(place, "at least 2 cells", matrix.n_rows(), "give more cells"));
     }
     let counts = flavor == HvgFlavor::SeuratV3;
-    if let Some(at) = matrix.data.iter().position(|value| counts && value.fract() != 0.0) {
-        let place = format!("{place} by seurat_v3: cell {}", row_of(at));
-        let remedy = "use the flavour seurat, or give counts";
-        return refuse(place, "counts", matrix.data[at].to_string(), remedy);
-    }
-    Ok(())
+    matrix.for_each_block(&mut |block| {
+        let is_wrong = |value: f32| !(value >= 0.0 && value.is_finite());
+        let is_refused = |value: &f32| is_wrong(*value) || (counts && value.fract() != 0.0);
+        if !block.values().iter().any(is_refused) {
+            return Ok(());
+        }
+        for cell in 0..block.n_rows() {
+            let (columns, values) = block.row(cell);
+            let Some(at) = values.iter().position(is_refused) else { continue };
+            let cell = block.first + cell;
+            if is_wrong(values[at]) {
+                let place = format!("{place}: cell {cell}, column {}", columns[at]);
+                let remedy = "use log-normalised values, neither centred nor scaled";
+                return Err(Error::input(place, "a finite value from 0", values[at], remedy));
+            }
+            let place = format!("{place} by seurat_v3: cell {cell}");
+            let remedy = "use the flavour seurat, or give counts";
+            return Err(Error::input(place, "counts", values[at], remedy));
+        }
+        Ok(())
+    })
 }

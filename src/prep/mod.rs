@@ -3,6 +3,7 @@
 
 mod barcode_curve;
 mod cluster;
+mod descent;
 mod dispersion;
 mod filter;
 mod highly_variable;
@@ -25,6 +26,7 @@ mod umap;
 
 pub use barcode_curve::BarcodeCurve;
 pub use cluster::{ClusterConfig, Clustered, cluster};
+pub use descent::nearest_by_descent;
 pub use filter::{CellFilter, FilterConfig, KeptCells, filter_cells, filter_genes};
 pub(crate) use highly_variable::by_dispersion;
 pub use highly_variable::{HighlyVariableGenes, HvgFlavor, highly_variable_genes};
@@ -32,7 +34,7 @@ pub use inflection::{Inflection, InflectionPoint, inflection, inflections};
 pub use knee::{KneePoint, knee, kneedle};
 pub use leiden::{LeidenConfig, leiden, modularity};
 pub use nearest::{Metric, Nearest, nearest};
-pub use neighbors::{N_NEIGHBORS, Neighbors, neighbors};
+pub use neighbors::{EXACT_TO, N_NEIGHBORS, Neighbors, neighbors};
 pub use pca::{N_COMPS, Pca, pca};
 pub use qc::{QcMetrics, calculate_qc_metrics};
 pub(crate) use rank_genes_groups::benjamini_hochberg;

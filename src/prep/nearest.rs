@@ -37,6 +37,13 @@ pub struct Nearest {
 }
 
 impl Nearest {
+    /// Join the distances and points of each query.
+    pub(super) fn from_rows(k: usize, rows: &[Vec<(f32, u32)>]) -> Self {
+        let indices = rows.iter().flatten().map(|one| one.1).collect();
+        let distances = rows.iter().flatten().map(|one| one.0).collect();
+        Self { k, indices, distances }
+    }
+
     /// Points and distances of one query, nearest first.
     pub fn of(&self, query: usize) -> (&[u32], &[f32]) {
         let span = query * self.k..(query + 1) * self.k;
@@ -68,9 +75,7 @@ pub fn nearest(points: &Dense, queries: &Dense, k: usize, metric: Metric) -> Res
             best.into_iter().map(|best| best.found)
         })
         .collect();
-    let indices = found.iter().flatten().map(|one| one.1).collect();
-    let distances = found.iter().flatten().map(|one| one.0).collect();
-    Ok(Nearest { k, indices, distances })
+    Ok(Nearest::from_rows(k, &found))
 }
 
 /// Offer every point to the queries from `first` on. Products in single precision, which are fast, tell
@@ -114,23 +119,23 @@ fn search(
 }
 
 /// The nearest points that one query has met.
-struct Best<'a> {
+pub(super) struct Best<'a> {
     query: &'a [f32],
     query_length: f64,
     k: usize,
     /// Rising by distance, then by row.
-    found: Vec<(f32, u32)>,
+    pub(super) found: Vec<(f32, u32)>,
     /// A squared distance above which a point cannot be among the nearest.
     limit: f32,
 }
 
 impl<'a> Best<'a> {
-    fn new(query: &'a [f32], k: usize, metric: Metric) -> Self {
+    pub(super) fn new(query: &'a [f32], k: usize, metric: Metric) -> Self {
         let query_length = if metric == Metric::Cosine { length(query) } else { 0.0 };
         Self { query, query_length, k, found: Vec::with_capacity(k + 1), limit: f32::INFINITY }
     }
 
-    fn offer(&mut self, point: usize, vector: &[f32], metric: Metric) {
+    pub(super) fn offer(&mut self, point: usize, vector: &[f32], metric: Metric) {
         let distance = match metric {
             Metric::Euclidean => squared_difference(self.query, vector).sqrt(),
             Metric::Cosine => {
@@ -241,7 +246,7 @@ fn lanes(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-fn check(points: &Dense, queries: &Dense, k: usize) -> Result<()> {
+pub(super) fn check(points: &Dense, queries: &Dense, k: usize) -> Result<()> {
     let refuse = |expected: String, found: String, remedy: &str| {
         Err(Error::input("nearest neighbours", expected, found, remedy))
     };

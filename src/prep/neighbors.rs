@@ -1,13 +1,17 @@
-//! The graph of nearest neighbours, as scanpy's `pp.neighbors` builds it with exact neighbours.
+//! The graph of nearest neighbours, as scanpy's `pp.neighbors` builds it.
 
 use rayon::prelude::*;
 
+use super::descent::nearest_by_descent;
 use super::nearest::{Metric, nearest};
 use crate::cells::{CsrMatrix, Dense};
 use crate::{Error, Result};
 
 /// Neighbours that scanpy takes unless told otherwise, the cell itself among them.
 pub const N_NEIGHBORS: usize = 15;
+
+/// Cells up to which no neighbour is missed.
+pub const EXACT_TO: usize = 200_000;
 
 /// How near the weights of a cell must come to their target sum; umap-learn's number.
 const SMOOTH_TOLERANCE: f64 = 1e-5;
@@ -31,9 +35,9 @@ pub struct Neighbors {
 
 /// Find the `n_neighbors` nearest of each row of `points` `[cells, dims]`, itself first.
 ///
-/// The search is exact; its time grows with the square of the cells, 1.4 s for 30,000 in 50 dimensions on two cores. A
-/// graph index instead (hnsw_rs 0.3.5) took 16 s for 20,000 and found 94 % of them. Of points at one distance the first
-/// rows are taken. The result does not depend on the number of threads.
+/// Up to [`EXACT_TO`] cells the search is exact, and its time grows with the square of the cells; for more it is
+/// [`nearest_by_descent`], as scanpy's is for all but few. Of points at one distance the first rows are taken. The
+/// result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`Error::Input`] if `n_neighbors` is not from 2 to the number of cells, or a value is not finite.
@@ -47,7 +51,10 @@ pub fn neighbors(points: &Dense, n_neighbors: usize, metric: Metric) -> Result<N
             format!("use {N_NEIGHBORS}, or fewer for fewer cells"),
         ));
     }
-    let found = nearest(points, points, n_neighbors, metric)?;
+    let found = match n_cells {
+        0..=EXACT_TO => nearest(points, points, n_neighbors, metric)?,
+        _ => nearest_by_descent(points, n_neighbors, metric)?,
+    };
     let (mut indices, mut distances) = (found.indices, found.distances);
     let rows = indices.par_chunks_exact_mut(n_neighbors);
     rows.zip(distances.par_chunks_exact_mut(n_neighbors)).enumerate().for_each(

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::lanczos::{Lanczos, dot, fix_sign};
-use crate::cells::{CsrMatrix, Dense};
+use crate::cells::{CsrMatrix, CsrRows, Dense};
 use crate::{Error, Result};
 
 /// Components that scanpy computes unless told otherwise.
@@ -39,11 +39,11 @@ pub struct Pca {
 ///
 /// Genes are centred but not scaled. The sparse matrix is never made dense: with `A = X - 1 meanᵀ`, the
 /// eigenvectors of `AᵀA` (or of `A Aᵀ`, where there are fewer cells than genes) come from products with
-/// `X` and its transpose in `f64`, or with `AᵀA` where that has fewer entries, to a residual of 1e-12 of the largest eigenvalue, so the answer is
-/// exact in the sense that scanpy's `arpack` is. Of the two signs of a component the one is taken that
-/// makes its loading of largest magnitude positive, as scikit-learn's `svd_flip` does for scanpy 1.11.
-/// Components beyond the rank of the data are zeros. The result does not depend on the number of
-/// threads.
+/// `X` and its transpose in `f64`, or with `AᵀA` where that has fewer entries, to a residual of 1e-12 of
+/// the largest eigenvalue, so the answer is exact in the sense that scanpy's `arpack` is. Of the two
+/// signs of a component the one is taken that makes its loading of largest magnitude positive, as
+/// scikit-learn's `svd_flip` does for scanpy 1.11. Components beyond the rank of the data are zeros. The
+/// result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`Error::Input`] if there are fewer than two cells or genes, `n_comps` is 0, a value is not finite,
@@ -57,16 +57,29 @@ pub fn pca(matrix: &CsrMatrix, n_comps: usize) -> Result<Pca> {
     let search =
         Lanczos { pairs: n_comps, basis: 2 * n_comps + 40, tolerance: TOLERANCE, restarts: 1000 };
     let by_genes = genes <= cells;
-    let found = match by_genes {
-        // A product with `AᵀA` itself is less work than one with `A` and one with its transpose.
-        true if genes <= SQUARED_TO && genes * genes < 2 * matrix.nnz() => {
-            let squared = centred.transposed_times_itself();
-            search.largest(genes, |v| {
-                squared.par_chunks_exact(genes).with_min_len(16).map(|row| dot(row, v)).collect()
-            })
+    // A product with `AᵀA` itself is less work than one with `A` and one with its transpose.
+    let is_squared = by_genes && genes <= SQUARED_TO && genes * genes < 2 * matrix.nnz();
+    let found = if is_squared {
+        let squared = centred.transposed_times_itself();
+        search.largest(genes, |v| {
+            squared.par_chunks_exact(genes).with_min_len(16).map(|row| dot(row, v)).collect()
+        })
+    } else {
+        let columns = matrix.transpose();
+        let transposed_times = |u: &[f64]| centred.transposed_times(&columns, u);
+        match by_genes {
+            true => search.largest(genes, |v| transposed_times(&centred.times(v))),
+            false => {
+                let found = search.largest(cells, |u| centred.times(&transposed_times(u)));
+                found.map(|mut found| {
+                    for (vector, value) in found.vectors.iter_mut().zip(&found.values) {
+                        *vector = transposed_times(vector);
+                        vector.iter_mut().for_each(|entry| *entry /= value.sqrt());
+                    }
+                    found
+                })
+            }
         }
-        true => search.largest(genes, |v| centred.transposed_times(&centred.times(v))),
-        false => search.largest(cells, |u| centred.times(&centred.transposed_times(u))),
     };
     let found = found.filter(|found| found.converged).ok_or_else(no_convergence)?;
     let least = TOLERANCE * found.values[0];
@@ -77,10 +90,6 @@ pub fn pca(matrix: &CsrMatrix, n_comps: usize) -> Result<Pca> {
             continue;
         }
         let mut loading = vector;
-        if !by_genes {
-            loading = centred.transposed_times(&loading);
-            loading.iter_mut().for_each(|entry| *entry /= value.sqrt());
-        }
         fix_sign(&mut loading);
         variance[component] = value / (cells - 1) as f64;
         for (row, entry) in loadings.values.chunks_exact_mut(n_comps).zip(loading) {
@@ -117,7 +126,6 @@ impl Pca {
 /// A matrix with the means of its columns taken away, without writing that out.
 struct Centred<'a> {
     rows: &'a CsrMatrix,
-    columns: CsrMatrix,
     mean: Vec<f64>,
     /// Sum of all squared entries.
     squares: f64,
@@ -125,41 +133,43 @@ struct Centred<'a> {
 
 impl<'a> Centred<'a> {
     fn new(rows: &'a CsrMatrix) -> Self {
-        let columns = rows.transpose();
         let cells = rows.n_rows as f64;
-        let moments = |gene: usize| {
-            let values = columns.row(gene).1;
-            let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / cells;
-            let square = |&value: &f32| (f64::from(value) - mean).powi(2);
-            let zeros = (rows.n_rows - values.len()) as f64 * mean * mean;
-            (mean, values.iter().map(square).sum::<f64>() + zeros)
+        let (mut mean, mut stored) = (vec![0f64; rows.n_cols], vec![0usize; rows.n_cols]);
+        for (&gene, &value) in rows.indices.iter().zip(&rows.data) {
+            mean[gene as usize] += f64::from(value);
+            stored[gene as usize] += 1;
+        }
+        mean.iter_mut().for_each(|mean| *mean /= cells);
+        let mut squares = vec![0f64; rows.n_cols];
+        for (&gene, &value) in rows.indices.iter().zip(&rows.data) {
+            squares[gene as usize] += (f64::from(value) - mean[gene as usize]).powi(2);
+        }
+        let of_gene = |gene: usize| {
+            squares[gene] + (rows.n_rows - stored[gene]) as f64 * mean[gene] * mean[gene]
         };
-        let (mean, squares): (Vec<f64>, Vec<f64>) =
-            (0..rows.n_cols).into_par_iter().map(moments).unzip();
-        Self { rows, columns, mean, squares: squares.iter().sum() }
+        let squares = (0..rows.n_cols).map(of_gene).sum();
+        Self { rows, mean, squares }
     }
 
     /// `AᵀA`, `[genes, genes]`: `XᵀX` less `cells` times the product of the means.
     fn transposed_times_itself(&self) -> Vec<f64> {
         let (cells, genes) = (self.rows.n_rows as f64, self.rows.n_cols);
         let mut squared = vec![0f64; genes * genes];
+        let mut columns = vec![Vec::new(); genes];
         // Rows of a few cells stay near the processor while all genes pass over them.
-        let mut next: Vec<usize> = self.columns.indptr[..genes].to_vec();
-        for first in (0..self.rows.n_rows).step_by(CELLS_AT_ONCE) {
-            let until = first + CELLS_AT_ONCE;
-            let rows = squared.par_chunks_exact_mut(genes).zip(&mut next).enumerate();
-            rows.for_each(|(gene, (row, next))| {
-                let end = self.columns.indptr[gene + 1];
-                while *next < end && (self.columns.indices[*next] as usize) < until {
-                    let value = f64::from(self.columns.data[*next]);
-                    let (others, entries) = self.rows.row(self.columns.indices[*next] as usize);
-                    let from = others.partition_point(|&other| (other as usize) < gene);
-                    for (&other, &entry) in others[from..].iter().zip(&entries[from..]) {
-                        row[other as usize] += value * f64::from(entry);
+        for some in CsrRows::of(self.rows, 0).pieces(CELLS_AT_ONCE) {
+            refill(&mut columns, some);
+            squared.par_chunks_exact_mut(genes).zip(&columns).enumerate().for_each(
+                |(gene, (row, column))| {
+                    for &(cell, value) in column {
+                        let (others, entries) = some.row(cell as usize);
+                        let from = others.partition_point(|&other| (other as usize) < gene);
+                        for (&other, &entry) in others[from..].iter().zip(&entries[from..]) {
+                            row[other as usize] += f64::from(value) * f64::from(entry);
+                        }
                     }
-                    *next += 1;
-                }
-            });
+                },
+            );
         }
         squared.par_chunks_exact_mut(genes).enumerate().for_each(|(gene, row)| {
             for (entry, mean) in row[gene..].iter_mut().zip(&self.mean[gene..]) {
@@ -181,11 +191,22 @@ impl<'a> Centred<'a> {
         (0..self.rows.n_rows).into_par_iter().with_min_len(64).map(row).collect()
     }
 
-    /// `Aᵀ u`, one number a gene.
-    fn transposed_times(&self, vector: &[f64]) -> Vec<f64> {
+    /// `Aᵀ u`, one number a gene; `columns` is the transpose of the matrix.
+    fn transposed_times(&self, columns: &CsrMatrix, vector: &[f64]) -> Vec<f64> {
         let sum: f64 = vector.iter().sum();
-        let row = |gene| inner(self.columns.row(gene), vector) - self.mean[gene] * sum;
-        (0..self.columns.n_rows).into_par_iter().with_min_len(64).map(row).collect()
+        let row = |gene| inner(columns.row(gene), vector) - self.mean[gene] * sum;
+        (0..columns.n_rows).into_par_iter().with_min_len(64).map(row).collect()
+    }
+}
+
+/// Put into each column the rows that have a value there, counted from the first of `rows`, with the value.
+fn refill(columns: &mut [Vec<(u32, f32)>], rows: CsrRows<'_>) {
+    columns.iter_mut().for_each(Vec::clear);
+    for at in 0..rows.n_rows() {
+        let (indices, values) = rows.row(at);
+        for (&column, &value) in indices.iter().zip(values) {
+            columns[column as usize].push((at as u32, value));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ impl Scale {
         if let Some(most) = max_value.filter(|most| most.is_nan() || *most <= 0.0) {
             return Err(Error::input("scale max_value", "a number above 0", most, "use 10"));
         }
-        let (mean, variance) = moments(matrix, f64::from);
+        let (mean, variance) = moments(matrix, f64::from)?;
         let deviation = |variance: &f64| if *variance > 0.0 { variance.sqrt() } else { 1.0 };
         let std = variance.iter().map(deviation).collect();
         Ok(Self { mean, std, most: max_value.unwrap_or(f64::INFINITY) })

@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cells::{CsrMatrix, Frame, MatrixState, log1p_cp10k_in_place};
+use super::expression::{BYTES_PER_VALUE, Expression, Source};
+use crate::cells::{CsrMatrix, Frame, MatrixState};
 use crate::genes::mitochondrial_genes;
 use crate::io::{CellBlocks, ChosenBlocks};
-use crate::prep::{CellFilter, FilterConfig, KeptCells, QcMetrics, filter_cells, filter_genes};
-use crate::{Error, Result};
+use crate::prep::{CellFilter, FilterConfig, KeptCells, QcMetrics, filter_cells};
+use crate::{Error, Result, whole_file};
 
 /// Cells that are read at once.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 /// All cells of a file, measured.
 pub(super) struct Measured {
     path: PathBuf,
     layer: Option<String>,
     mitochondrial: Vec<bool>,
+    obs: Frame,
+    var: Frame,
     /// The matrix that was read.
     pub(super) name: String,
     /// What it holds.
@@ -44,10 +47,8 @@ pub(super) struct Prepared {
     pub(super) var: Frame,
     /// Values of the cells, measured with all genes.
     pub(super) metrics: QcMetrics,
-    /// Log-normalised values, `[cells, genes]`.
-    pub(super) normalised: CsrMatrix,
-    /// The counts in the same places, where the file has them.
-    pub(super) counts: Option<Vec<f32>>,
+    /// Values of the cells.
+    pub(super) expression: Expression,
 }
 
 impl Measured {
@@ -74,7 +75,8 @@ impl Measured {
         }
         bar.finish_and_clear();
         let (path, layer) = (path.to_path_buf(), layer.map(str::to_owned));
-        Ok(Self { path, layer, mitochondrial, name: name.to_string(), state, metrics })
+        let (obs, var, name) = (blocks.obs().clone(), blocks.var().clone(), name.to_string());
+        Ok(Self { path, layer, mitochondrial, obs, var, name, state, metrics })
     }
 
     /// Whether total counts are counts, of which a barcode curve can be drawn.
@@ -89,63 +91,46 @@ impl Measured {
         stays.map(|(_, total)| *total).min_by(f64::total_cmp)
     }
 
-    /// Choose the cells, read them, choose the genes among them and normalise.
-    pub(super) fn prepare(self, filter: &FilterConfig, min_cells: u32) -> Result<Prepared> {
+    /// Choose the cells, read them, choose the genes among them and normalise. What needs more than `max_memory`
+    /// bytes goes into files beside `output`.
+    pub(super) fn prepare(
+        self,
+        filter: &FilterConfig,
+        min_cells: u32,
+        max_memory: u64,
+        output: &Path,
+    ) -> Result<Prepared> {
         self.refuse_filter(filter)?;
         let KeptCells { cells, min_counts } = filter_cells(&self.metrics, filter)?;
-        let ChosenBlocks { mut blocks, .. } =
-            CellBlocks::choose(&self.path, self.layer.as_deref())?;
-        let (obs, var) = (blocks.obs().select_rows(&cells), blocks.var().clone());
-        let all = [blocks.obs().len(), var.len()];
-        let bar = progress("reading", all[0]);
         let mut metrics = self.metrics.of_cells(&cells);
-        let stored = metrics.n_genes_by_counts.iter().map(|&genes| genes as usize).sum();
-        let mut kept = CsrMatrix {
-            n_rows: 0,
-            n_cols: var.len(),
-            indptr: vec![0],
-            indices: Vec::with_capacity(stored),
-            data: Vec::with_capacity(stored),
-        };
-        let mut first = 0;
-        while let Some(block) = blocks.next_block(BLOCK)? {
-            let until = first + block.n_rows;
-            let range = cells.partition_point(|&cell| cell < first)
-                ..cells.partition_point(|&cell| cell < until);
-            for &cell in &cells[range] {
-                let (columns, values) = block.row(cell - first);
-                if values.contains(&0.0) {
-                    let stored = columns.iter().zip(values).filter(|(_, value)| **value != 0.0);
-                    kept.indices.extend(stored.clone().map(|(column, _)| column));
-                    kept.data.extend(stored.map(|(_, value)| value));
-                } else {
-                    kept.indices.extend_from_slice(columns);
-                    kept.data.extend_from_slice(values);
-                }
-                kept.indptr.push(kept.data.len());
-                kept.n_rows += 1;
-            }
-            first = until;
-            bar.inc(block.n_rows as u64);
-        }
-        bar.finish_and_clear();
+        let stored: usize = metrics.n_genes_by_counts.iter().map(|&genes| genes as usize).sum();
+        let all = [self.obs.len(), self.var.len()];
         // As scanpy does: cells are measured with all genes, genes among the cells that stay.
-        if cells.len() < all[0] {
-            metrics.n_cells_by_counts = vec![0; var.len()];
-            kept.indices.iter().for_each(|&gene| metrics.n_cells_by_counts[gene as usize] += 1);
-        }
-        let genes = filter_genes(&metrics.n_cells_by_counts, min_cells)?;
-        let var = var.select_rows(&genes);
-        metrics.n_cells_by_counts =
-            genes.iter().map(|&gene| metrics.n_cells_by_counts[gene]).collect();
-        if genes.len() < kept.n_cols {
-            kept.keep_columns(&genes);
-        }
-        let counts = (self.state == MatrixState::Counts).then(|| kept.data.clone());
-        log1p_cp10k_in_place(&mut kept, self.state)?;
-        let normalised = kept;
-        let (name, state, filter) = (self.name, self.state, *filter);
-        Ok(Prepared { name, state, all, min_counts, filter, obs, var, metrics, normalised, counts })
+        let all_stay = cells.len() == all[0];
+        let source = Source {
+            path: &self.path,
+            layer: self.layer.as_deref(),
+            state: self.state,
+            n_genes: self.var.len(),
+            cells: &cells,
+            n_cells_by_counts: all_stay.then(|| metrics.n_cells_by_counts.clone()),
+        };
+        let (genes, found_in, expression) = match stored as u64 * BYTES_PER_VALUE <= max_memory {
+            true => source.read(stored, min_cells)?,
+            false => source.spool(min_cells, output)?,
+        };
+        metrics.n_cells_by_counts = genes.iter().map(|&gene| found_in[gene]).collect();
+        Ok(Prepared {
+            name: self.name,
+            state: self.state,
+            all,
+            min_counts,
+            filter: *filter,
+            obs: self.obs.select_rows(&cells),
+            var: self.var.select_rows(&genes),
+            metrics,
+            expression,
+        })
     }
 
     /// Refuse filters by counts where there are none.
@@ -189,6 +174,14 @@ impl Prepared {
             threshold.unwrap_or_default()
         )
     }
+
+    /// Say where the values are where they are not in memory.
+    pub(super) fn whereabouts(&self, output: &Path) -> Option<String> {
+        let Expression::OnDisk(matrix) = &self.expression else { return None };
+        let gigabytes = (matrix.bytes() as f64 / 1e9).max(0.1);
+        let folder = whole_file::folder_of(output).display();
+        Some(format!("{} values, {gigabytes:.1} GB in {folder} until the end", matrix.nnz()))
+    }
 }
 
 /// What the first rows hold is taken for the file; rows that cannot be of that kind are refused.
@@ -210,7 +203,7 @@ fn refuse_other_values(
     ))
 }
 
-fn progress(verb: &'static str, cells: usize) -> ProgressBar {
+pub(super) fn progress(verb: &'static str, cells: usize) -> ProgressBar {
     let bar = ProgressBar::new(cells as u64);
     let template = "{msg} {bar:24} {pos}/{len} cells · {eta} left";
     bar.set_style(

@@ -1,11 +1,11 @@
 //! The clustered cells as an h5ad.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cells::Prepared;
+use super::expression::Expression;
 use crate::cells::{Cells, Column, Frame, MatrixState};
-use crate::io::{Beside, write_h5ad_with};
+use crate::io::{Matrices, write_h5ad_with};
 use crate::prep::{ClusterConfig, Clustered, HvgFlavor};
 use crate::report::Quality;
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) fn write(
     let mut uns = provenance(&prepared, config, input);
     let quality = serde_json::to_string(quality);
     uns.push(("quality".to_owned(), quality.map_err(|e| Error::io(output, "write")(e.into()))?));
-    let Prepared { state, mut obs, mut var, metrics, counts, normalised, .. } = prepared;
+    let Prepared { state, mut obs, mut var, metrics, expression, .. } = prepared;
     let whole = |values: &[u32]| Column::Integer(values.iter().map(|&v| Some(v.into())).collect());
     set(&mut obs, "n_genes_by_counts", whole(&metrics.n_genes_by_counts));
     if state != MatrixState::LogNormalised {
@@ -48,19 +48,17 @@ pub(super) fn write(
     set(&mut var, spread, Column::Float(variable.dispersions.clone()));
     set(&mut var, normalised_spread, Column::Float(variable.dispersions_norm.clone()));
     let obsm = [("X_pca", found.pca.scores.clone()), ("X_umap", found.umap.clone())];
-    let cells = Cells {
-        x: normalised,
-        obs,
-        var,
-        layers: BTreeMap::new(),
-        raw: None,
-        obsm: obsm
-            .into_iter()
-            .map(|(name, rows)| (name.to_owned(), rows))
-            .collect::<BTreeMap<_, _>>(),
-    };
-    let layers = counts.iter().map(|counts| ("counts".to_owned(), counts.as_slice()));
-    write_h5ad_with(&cells, &Beside { layers: layers.collect(), uns }, output)
+    let obsm = obsm.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect();
+    let mut cells = Cells { obs, var, obsm, ..Cells::default() };
+    match expression {
+        Expression::InMemory { normalised, counts } => {
+            cells.x = normalised;
+            write_h5ad_with(&cells, Matrices::InMemory(counts.as_deref()), &uns, output)
+        }
+        Expression::OnDisk(matrix) => {
+            write_h5ad_with(&cells, Matrices::OnDisk(&matrix), &uns, output)
+        }
+    }
 }
 
 /// Put a column, in place of one of the same name.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::spool::SpooledRows;
+use super::super::spool::{Spool, SpooledCsr, SpooledRows};
 use super::super::tree::{Attribute, NamedAttribute, Tree, Values};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame};
 
@@ -45,30 +45,52 @@ pub(in crate::io) fn dense_tree(dense: &Dense) -> Tree<'_> {
 
 /// A dense matrix whose rows are on disk.
 pub(in crate::io) fn spooled_tree(rows: &SpooledRows) -> Tree<'_> {
-    array(Values::Spooled(rows), vec![rows.n_rows, rows.n_cols])
+    array(Values::Spooled(&rows.values), vec![rows.n_rows, rows.n_cols])
 }
 
 /// A sparse matrix.
-fn csr_tree(matrix: &CsrMatrix) -> Tree<'_> {
+pub(in crate::io) fn csr_tree(matrix: &CsrMatrix) -> Tree<'_> {
     sparse_tree(matrix, &matrix.data)
 }
 
 /// A sparse matrix with `values` at the places of another.
-fn sparse_tree<'a>(matrix: &'a CsrMatrix, values: &'a [f32]) -> Tree<'a> {
+pub(in crate::io) fn sparse_tree<'a>(matrix: &'a CsrMatrix, values: &'a [f32]) -> Tree<'a> {
+    let is_wide = is_wide(matrix.nnz(), matrix.n_cols);
+    let columns = Values::Columns { columns: &matrix.indices, wide: is_wide };
+    let values = Values::F32(Cow::Borrowed(values));
+    sparse_group(&matrix.indptr, matrix.n_cols, columns, values, is_wide)
+}
+
+/// A sparse matrix on disk: its values, or the counts in their places.
+pub(in crate::io) fn spooled_sparse_tree<'a>(
+    matrix: &'a SpooledCsr,
+    values: &'a Spool,
+) -> Tree<'a> {
+    let is_wide = is_wide(matrix.nnz(), matrix.n_cols);
+    let columns = Values::SpooledColumns { columns: &matrix.columns, wide: is_wide };
+    sparse_group(&matrix.indptr, matrix.n_cols, columns, Values::Spooled(values), is_wide)
+}
+
+/// Whether 32 bits do not suffice: scipy wants both index arrays in one type.
+fn is_wide(nnz: usize, n_cols: usize) -> bool {
+    i32::try_from(nnz.max(n_cols)).is_err()
+}
+
+fn sparse_group<'a>(
+    indptr: &[usize],
+    n_cols: usize,
+    columns: Values<'a>,
+    values: Values<'a>,
+    is_wide: bool,
+) -> Tree<'a> {
     let mut attributes = encoding("csr_matrix", "0.1.0");
-    let shape = vec![matrix.n_rows as i64, matrix.n_cols as i64];
+    let shape = vec![indptr.len().saturating_sub(1) as i64, n_cols as i64];
     attributes.push(("shape", Attribute::Integers(shape)));
-    // scipy wants both index arrays in one type, 32 bits where they suffice.
-    let is_small = i32::try_from(matrix.nnz().max(matrix.n_cols)).is_ok();
-    let indptr = match is_small {
-        true => Values::I32(matrix.indptr.iter().map(|&at| at as i32).collect()),
-        false => Values::I64(matrix.indptr.iter().map(|&at| at as i64).collect()),
+    let indptr = match is_wide {
+        false => Values::I32(indptr.iter().map(|&at| at as i32).collect()),
+        true => Values::I64(indptr.iter().map(|&at| at as i64).collect()),
     };
-    let children = [
-        ("data", Values::F32(Cow::Borrowed(values))),
-        ("indices", Values::Columns { columns: &matrix.indices, wide: !is_small }),
-        ("indptr", indptr),
-    ];
+    let children = [("data", values), ("indices", columns), ("indptr", indptr)];
     let children = children.into_iter().map(|(name, values)| {
         let shape = vec![values.len()];
         (name.to_owned(), Tree::Array { attributes: Vec::new(), values, shape })
@@ -137,23 +159,20 @@ pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<
     Tree::Group { attributes, children }
 }
 
-/// A whole file; `layers` are more layers, with values where `X` has some, `added` more arrays of `obsm`, `uns` is
-/// what goes there.
+/// A whole file; `x` and `layers` stand for those of `cells`, `added` are more arrays of `obsm`, `uns` is what goes
+/// there.
 pub(in crate::io) fn root_tree<'a>(
     cells: &'a Cells,
-    layers: &[(String, &'a [f32])],
+    (x, layers): (Tree<'a>, Vec<(String, Tree<'a>)>),
     added: Vec<(String, Tree<'a>)>,
     uns: Tree<'a>,
 ) -> Tree<'a> {
-    let own = cells.layers.iter().map(|(name, layer)| (name.clone(), csr_tree(layer)));
-    let more = layers.iter().map(|(name, values)| (name.clone(), sparse_tree(&cells.x, values)));
-    let layers = own.chain(more);
     let own = cells.obsm.iter().filter(|(name, _)| added.iter().all(|(new, _)| new != *name));
     let mut obsm: Vec<_> = own.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
     obsm.extend(added);
     let mut children = vec![
-        ("X".to_owned(), csr_tree(&cells.x)),
-        ("layers".to_owned(), dict(layers.collect())),
+        ("X".to_owned(), x),
+        ("layers".to_owned(), dict(layers)),
         ("obs".to_owned(), frame_tree(&cells.obs, "_index")),
         ("obsm".to_owned(), dict(obsm)),
         ("obsp".to_owned(), dict(Vec::new())),

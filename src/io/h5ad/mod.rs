@@ -16,7 +16,8 @@ use super::sparse::empty;
 use crate::cells::{Cells, CsrMatrix, Dense, Frame, MatrixName, Raw};
 use crate::{Error, Result};
 pub(super) use encode::{
-    column_tree, dense_tree, dict, frame_tree, root_tree, spooled_tree, text_tree,
+    column_tree, csr_tree, dense_tree, dict, frame_tree, root_tree, sparse_tree,
+    spooled_sparse_tree, spooled_tree, text_tree,
 };
 pub(super) use frame::{OldCategoricals, old_categoricals, read_array, read_frame};
 pub(super) use matrix::StoredMatrix;

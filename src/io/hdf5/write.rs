@@ -122,7 +122,7 @@ fn build_array(
     compress: bool,
 ) {
     match values {
-        Values::Spooled(_) => build_zeros(dataset, values),
+        Values::Spooled(_) | Values::SpooledColumns { .. } => build_zeros(dataset, values),
         Values::F32(_) | Values::Columns { .. } if values.is_copied_later() => {
             build_zeros(dataset, values)
         }
@@ -171,8 +171,10 @@ fn build_zeros<'a>(
     values: &Values<'_>,
 ) -> &'a mut hdf5_pure::DatasetBuilder {
     let kind = match values {
-        Values::Columns { wide: false, .. } => hdf5_pure::make_i32_type(),
-        Values::Columns { wide: true, .. } => hdf5_pure::make_i64_type(),
+        Values::Columns { wide, .. } | Values::SpooledColumns { wide, .. } => match wide {
+            false => hdf5_pure::make_i32_type(),
+            true => hdf5_pure::make_i64_type(),
+        },
         _ => hdf5_pure::make_f32_type(),
     };
     dataset.with_raw_data(kind, vec![0; values.bytes()], values.len() as u64)

@@ -1,21 +1,31 @@
 //! Genes by the coefficients of a logistic regression (Ntranos et al. 2019).
 
 use super::{Found, Groups};
-use crate::Result;
 use crate::baselines::{LogisticConfig, LogisticRegression};
-use crate::cells::CsrMatrix;
+use crate::cells::Rows;
+use crate::{Error, Result};
 
 /// Coefficients of every gene for each group; p-values there are none.
 ///
 /// # Errors
-/// Those of [`LogisticRegression::fit`].
-pub(super) fn coefficients(
-    matrix: &CsrMatrix,
-    groups: &Groups<'_>,
-    n_groups: usize,
-) -> Result<Vec<Found>> {
-    let config = LogisticConfig::default();
-    let model = LogisticRegression::fit(matrix, groups.of_cell, n_groups, &config)?;
+/// [`Error::Input`] if the matrix is not in memory; those of [`LogisticRegression::fit`].
+pub(super) fn coefficients(matrix: &dyn Rows, groups: &Groups<'_>) -> Result<Vec<Found>> {
+    let matrix = matrix.in_memory().ok_or_else(|| {
+        Error::input(
+            "rank_genes_groups by logistic regression",
+            "values that fit into memory",
+            "values on disk",
+            "use wilcoxon or t-test, or allow more memory",
+        )
+    })?;
+    let rows: Vec<usize> =
+        (0..matrix.n_rows).filter(|&cell| groups.of_cell[cell].is_some()).collect();
+    let labels: Vec<usize> = groups.of_cell.iter().copied().flatten().collect();
+    let (config, n_groups) = (LogisticConfig::default(), groups.sizes.len());
+    let model = match rows.len() < matrix.n_rows {
+        true => LogisticRegression::fit(&matrix.select_rows(&rows), &labels, n_groups, &config)?,
+        false => LogisticRegression::fit(matrix, &labels, n_groups, &config)?,
+    };
     let genes = model.weights.values.chunks_exact(n_groups);
     Ok(genes.map(|gene| gene.iter().map(|&weight| (f64::from(weight), 1.0)).collect()).collect())
 }

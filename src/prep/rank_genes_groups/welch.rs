@@ -19,7 +19,7 @@ pub(super) fn compare(
         squares[group as usize] += f64::from(value).powi(2);
     }
     let all: f64 = squares.iter().sum();
-    let cells = groups.of_cell.len();
+    let cells = groups.n_cells;
     (0..groups.sizes.len())
         .map(|group| {
             let inside = groups.sizes[group] as f64;
@@ -60,13 +60,13 @@ mod tests {
         let stored: Vec<usize> = (0..7).filter(|&cell| values[cell] != 0.0).collect();
         let kept: Vec<f32> = stored.iter().map(|&cell| values[cell]).collect();
         let of: Vec<u32> = stored.iter().map(|&cell| of_cell[cell] as u32).collect();
-        let groups = Groups { of_cell: &of_cell, sizes: vec![3, 4] };
+        let groups = Groups { of_cell: &[], n_cells: 7, sizes: vec![3, 4] };
         let sum = |group: usize| {
             (0..7).filter(|&cell| of_cell[cell] == group).map(|cell| f64::from(values[cell])).sum()
         };
         let of_groups: Vec<f64> = vec![sum(0), sum(1)];
         let of_all = vec![of_groups.iter().sum()];
-        let sums = Sums { n_groups: 2, of_groups, of_all };
+        let sums = Sums { n_groups: 2, of_groups, of_all, stored: vec![kept.len()] };
         compare(&GeneValues { values: &kept, groups: &of }, 0, &groups, &sums)
     }
 

@@ -21,40 +21,32 @@ pub struct DotPlot {
 }
 
 impl DotPlot {
-    /// Measure the columns `genes` of a log1p-normalised `matrix`, `[cells, genes]`, whose cells are of the
-    /// clusters `cluster_of`, by their place in `clusters`.
+    /// Measure the log1p-normalised expression of `genes`, `[cells, genes]`, in cells of the clusters `cluster_of`, by
+    /// their place in `clusters`.
     pub fn measure(
-        matrix: &CsrMatrix,
-        cluster_of: &[usize],
+        expression: &CsrMatrix,
+        genes: Vec<String>,
+        cluster_of: &[Option<usize>],
         clusters: &[String],
-        genes: &[(String, u32)],
     ) -> Self {
-        let mut place_of = vec![None; matrix.n_cols];
-        for (place, (_, column)) in genes.iter().enumerate() {
-            place_of[*column as usize] = Some(place);
-        }
         let size = clusters.len() * genes.len();
         let (mut expressed, mut sums) = (vec![0u32; size], vec![0f64; size]);
         let mut cells = vec![0u32; clusters.len()];
         for (cell, &cluster) in cluster_of.iter().enumerate() {
+            let Some(cluster) = cluster else { continue };
             cells[cluster] += 1;
-            let (columns, values) = matrix.row(cell);
-            for (&column, &value) in columns.iter().zip(values) {
-                if let Some(place) = place_of[column as usize].filter(|_| value > 0.0) {
-                    expressed[cluster * genes.len() + place] += 1;
-                    sums[cluster * genes.len() + place] += f64::from(value);
-                }
+            let (columns, values) = expression.row(cell);
+            for (&gene, &value) in columns.iter().zip(values).filter(|(_, value)| **value > 0.0) {
+                expressed[cluster * genes.len() + gene as usize] += 1;
+                sums[cluster * genes.len() + gene as usize] += f64::from(value);
             }
         }
         let cells_of = |at: usize| f64::from(cells[at / genes.len().max(1)].max(1));
         let fraction = |(at, &count): (usize, &u32)| (f64::from(count) / cells_of(at)) as f32;
         let mean = |(at, &sum): (usize, &f64)| (sum / cells_of(at)) as f32;
-        Self {
-            genes: genes.iter().map(|(name, _)| name.clone()).collect(),
-            clusters: clusters.to_vec(),
-            fractions: expressed.iter().enumerate().map(fraction).collect(),
-            means: sums.iter().enumerate().map(mean).collect(),
-        }
+        let fractions = expressed.iter().enumerate().map(fraction).collect();
+        let means = sums.iter().enumerate().map(mean).collect();
+        Self { genes, clusters: clusters.to_vec(), fractions, means }
     }
 }
 
@@ -117,16 +109,17 @@ mod tests {
 
     #[test]
     fn fractions_and_means_are_those_of_the_clusters() {
-        let matrix = CsrMatrix {
-            n_rows: 3,
-            n_cols: 3,
-            indptr: vec![0, 2, 3, 4],
-            indices: vec![0, 2, 2, 1],
-            data: vec![1.0, 2.0, 4.0, 3.0],
+        let expression = CsrMatrix {
+            n_rows: 4,
+            n_cols: 2,
+            indptr: vec![0, 1, 2, 3, 5],
+            indices: vec![0, 0, 1, 0, 1],
+            data: vec![2.0, 4.0, 3.0, 5.0, 9.0],
         };
         let clusters = ["a".to_owned(), "b".to_owned()];
-        let genes = [("G2".to_owned(), 2), ("G1".to_owned(), 1)];
-        let plot = DotPlot::measure(&matrix, &[0, 0, 1], &clusters, &genes);
+        let genes = vec!["G2".to_owned(), "G1".to_owned()];
+        let cluster_of = [Some(0), Some(0), Some(1), None];
+        let plot = DotPlot::measure(&expression, genes, &cluster_of, &clusters);
         assert_eq!(plot.fractions, [1.0, 0.0, 0.0, 1.0]);
         assert_eq!(plot.means, [3.0, 0.0, 0.0, 3.0]);
         let svg = draw(&plot, &clusters, Look::Page).unwrap();

@@ -1,14 +1,14 @@
 //! The highest resident memory of this process since a moment, where the system keeps count.
 
 /// Forget the peak so far.
-pub fn reset() {
+pub(crate) fn reset() {
     // Linux forgets it when asked so (proc(5), clear_refs); elsewhere there is nothing to forget.
     #[cfg(target_os = "linux")]
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// The peak since [`reset`], in bytes; nothing where the system does not tell.
-pub fn read() -> Option<u64> {
+pub(crate) fn read() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -1,9 +1,7 @@
-//! Clusters and the genes that mark them: from tables as scanpy, Seurat and people write them, and from cells.
+//! The genes that mark clusters, from tables as scanpy, Seurat and people write them.
 
 use std::path::Path;
 
-use crate::cells::{Cells, Column, CsrMatrix, Frame, choose, log1p_cp10k};
-use crate::prep::{GroupGenes, GroupTest, rank_genes_groups};
 use crate::{Error, Result};
 
 /// A cluster and its markers.
@@ -15,132 +13,11 @@ pub struct ClusterMarkers {
     pub genes: Vec<String>,
 }
 
-/// Cells with clusters.
-#[derive(Debug, Clone)]
-pub struct ClusteredCells {
-    /// The column of `obs` that the clusters are from.
-    pub column: String,
-    /// log1p-normalised expression, `[cells, genes]`.
-    pub expression: CsrMatrix,
-    /// Names of the genes.
-    pub genes: Vec<String>,
-    /// Names of the clusters.
-    pub clusters: Vec<String>,
-    /// Cluster of each cell, by its place in `clusters`; `None` where the cell has none.
-    pub cluster_of: Vec<Option<usize>>,
-}
-
-/// Columns of `obs` that are looked for where none is named.
-const USUAL: [&str; 5] = ["leiden", "louvain", "seurat_clusters", "cluster", "clusters"];
 /// Columns of a long table: of the cluster, and of the gene.
 const CLUSTER_COLUMNS: [&str; 3] = ["group", "cluster", "clusters"];
 const GENE_COLUMNS: [&str; 4] = ["names", "gene", "genes", "marker"];
 /// Columns that say how much more a gene is expressed within; genes with less are left out.
 const CHANGE_COLUMNS: [&str; 4] = ["avg_log2fc", "avg_logfc", "logfoldchanges", "scores"];
-
-impl ClusteredCells {
-    /// Take the clusters from a column of `obs`, and the expression from where counts or log values lie.
-    ///
-    /// # Errors
-    /// No such column, or expression that cannot be log-normalised.
-    pub fn of(
-        cells: &Cells,
-        path: &Path,
-        column: Option<&str>,
-        layer: Option<&str>,
-    ) -> Result<Self> {
-        let (name, column) = cluster_column(&cells.obs, path, column)?;
-        let texts: Vec<Option<String>> = (0..cells.n_obs()).map(|cell| column.text(cell)).collect();
-        let clusters = match column {
-            // The order that the file gives them, which is numeric where scanpy wrote them.
-            Column::Categorical { categories, .. } => categories.clone(),
-            _ => in_order(&texts),
-        };
-        let place = |text: &String| clusters.iter().position(|cluster| cluster == text);
-        let cluster_of: Vec<Option<usize>> =
-            texts.iter().map(|text| text.as_ref().and_then(place)).collect();
-        if cluster_of.iter().flatten().next().is_none() {
-            let place = format!("{}: obs/{name}", path.display());
-            return Err(Error::input(place, "clusters", "no entry", "name another column"));
-        }
-        let chosen = choose(cells, layer)?;
-        Ok(Self {
-            column: name,
-            expression: log1p_cp10k(chosen.matrix, chosen.state)?,
-            genes: chosen.var.index.clone(),
-            clusters,
-            cluster_of,
-        })
-    }
-
-    /// Number of cells of each cluster.
-    pub fn sizes(&self) -> Vec<usize> {
-        let mut sizes = vec![0; self.clusters.len()];
-        self.cluster_of.iter().flatten().for_each(|&cluster| sizes[cluster] += 1);
-        sizes
-    }
-
-    /// Rank the genes of every cluster that has two cells or more against all other cells.
-    ///
-    /// # Errors
-    /// Those of [`rank_genes_groups`].
-    pub fn rank(&self, test: GroupTest) -> Result<Vec<GroupGenes>> {
-        let sizes = self.sizes();
-        let mut to = vec![None; sizes.len()];
-        let kept: Vec<usize> = (0..sizes.len()).filter(|&cluster| sizes[cluster] > 1).collect();
-        kept.iter().enumerate().for_each(|(place, &cluster)| to[cluster] = Some(place));
-        let of = |cell: usize| self.cluster_of[cell].and_then(|cluster| to[cluster]);
-        let rows: Vec<usize> =
-            (0..self.cluster_of.len()).filter(|&cell| of(cell).is_some()).collect();
-        let groups: Vec<usize> = rows.iter().filter_map(|&cell| of(cell)).collect();
-        let names: Vec<String> = kept.iter().map(|&one| self.clusters[one].clone()).collect();
-        if rows.len() == self.expression.n_rows {
-            return rank_genes_groups(&self.expression, &groups, &names, test);
-        }
-        rank_genes_groups(&self.expression.select_rows(&rows), &groups, &names, test)
-    }
-
-    /// The genes of a ranking that are more expressed within, at most `most` a cluster.
-    pub fn markers(&self, ranked: &[GroupGenes], most: usize) -> Vec<ClusterMarkers> {
-        let of = |group: &GroupGenes| {
-            let higher = group.genes.iter().zip(&group.scores).filter(|(_, score)| **score > 0.0);
-            let names = higher.map(|(&gene, _)| self.genes[gene as usize].clone());
-            ClusterMarkers { cluster: group.group.clone(), genes: names.take(most).collect() }
-        };
-        ranked.iter().map(of).collect()
-    }
-}
-
-fn cluster_column<'a>(
-    obs: &'a Frame,
-    path: &Path,
-    wanted: Option<&str>,
-) -> Result<(String, &'a Column)> {
-    let named = match wanted {
-        Some(name) => obs.column(name).map(|column| (name, column)),
-        None => USUAL.into_iter().find_map(|name| Some((name, obs.column(name)?))),
-    };
-    named.map(|(name, column)| (name.to_owned(), column)).ok_or_else(|| {
-        let columns: Vec<&str> = obs.names().collect();
-        Error::input(
-            format!("{}: obs", path.display()),
-            wanted.map_or("a column of clusters".to_owned(), |name| format!("a column {name}")),
-            format!("[{}]", columns.join(", ")).replace(['\n', '\r'], " "),
-            "name one with --cluster, or make clusters with `screader cluster`",
-        )
-    })
-}
-
-/// Distinct texts in the order in which they come.
-fn in_order(texts: &[Option<String>]) -> Vec<String> {
-    let mut distinct = Vec::new();
-    for text in texts.iter().flatten() {
-        if !distinct.contains(text) {
-            distinct.push(text.clone());
-        }
-    }
-    distinct
-}
 
 /// Read markers from a table, told by its header: scanpy's `rank_genes_groups_df`, Seurat's `FindAllMarkers`, any
 /// long table with a column of clusters and one of genes, a column of genes a cluster, or lines as
