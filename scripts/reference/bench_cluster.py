@@ -7,7 +7,7 @@
 
 `scanpy` prints the seconds of each step; `run` runs any command and adds what it took; both print the most
 memory that was held. `scripts/bench-cluster` runs all in turn. The pinned libraries are installed into
-target/reference-groups, unless the running Python has them already.
+target/reference-scanpy, unless the running Python has them already.
 """
 
 import json
@@ -19,21 +19,7 @@ import time
 
 import environment
 
-# Those of groups_goldens.py, which shares the environment.
-REQUIREMENTS = {
-    "anndata": "0.12.19",
-    "igraph": "0.11.8",
-    "numba": "0.61.2",
-    "numpy": "2.2.6",
-    "pandas": "2.3.3",
-    "pynndescent": "0.5.13",
-    "scanpy": "1.11.5",
-    "scikit-learn": "1.6.1",
-    "scipy": "1.15.3",
-    "umap-learn": "0.5.9.post2",
-}
-
-environment.enter("groups", REQUIREMENTS)
+environment.enter("scanpy", environment.SCANPY)
 
 import numpy  # noqa: E402
 

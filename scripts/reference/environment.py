@@ -7,6 +7,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# scanpy and what its clusters come from. From numba 0.62 on, umap-learn 0.5.9 gives bandwidths of infinity
+# (lmcinnes/umap issue 1216).
+SCANPY = {
+    "anndata": "0.12.19",
+    "igraph": "0.11.8",
+    "numba": "0.61.2",
+    "numpy": "2.2.6",
+    "pandas": "2.3.3",
+    "pynndescent": "0.5.13",
+    "scanpy": "1.11.5",
+    "scikit-learn": "1.6.1",
+    "scipy": "1.15.3",
+    "umap-learn": "0.5.9.post2",
+}
 
 
 def enter(name, requirements):

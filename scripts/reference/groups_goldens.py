@@ -5,7 +5,7 @@
 
 Writes tests/goldens/groups.json. The folder (default: $SCREADER_SHARED, else ../shared) holds the data sets;
 nothing of them is written but sums, hashes and a few numbers. Needs Python 3.11 or later; the pinned
-libraries are installed into target/reference-groups, unless the running Python has them already.
+libraries are installed into target/reference-scanpy, unless the running Python has them already.
 """
 
 import json
@@ -17,25 +17,12 @@ from pathlib import Path
 import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-# Those of prep_goldens.py, whose functions are used here, and igraph.
-REQUIREMENTS = {
-    "anndata": "0.12.19",
-    "igraph": "0.11.8",
-    "numba": "0.61.2",
-    "numpy": "2.2.6",
-    "pandas": "2.3.3",
-    "pynndescent": "0.5.13",
-    "scanpy": "1.11.5",
-    "scikit-learn": "1.6.1",
-    "scipy": "1.15.3",
-    "umap-learn": "0.5.9.post2",
-}
 CELLS, GENES, GROUPS, TOP, SEEDS = 240, 60, 3, 25, 10
 # Beside those of prep_goldens.py a set of full-length reads, whose counts seldom tie.
 MORE_DATA = [("mouse_kidney_tm_facs.h5ad", 2000)]
 METHODS = {"wilcoxon": {"tie_correct": True}, "t-test": {}}
 
-environment.enter("groups", REQUIREMENTS)
+environment.enter("scanpy", environment.SCANPY)
 
 import anndata  # noqa: E402
 import numpy as np  # noqa: E402

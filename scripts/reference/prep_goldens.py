@@ -6,7 +6,7 @@ umap-learn and scikit-learn.
 
 Writes tests/goldens/prep.json. The folder (default: $SCREADER_SHARED, else ../shared) holds the data sets;
 nothing of them is written but sums, hashes and a few numbers. Needs Python 3.11 or later; the pinned
-libraries are installed into target/reference-prep, unless the running Python has them already. Takes about
+libraries are installed into target/reference-scanpy, unless the running Python has them already. Takes about
 two minutes.
 """
 
@@ -21,23 +21,11 @@ from pathlib import Path
 import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-# From numba 0.62 on, umap-learn 0.5.9 gives bandwidths of infinity (lmcinnes/umap issue 1216).
-REQUIREMENTS = {
-    "anndata": "0.12.19",
-    "numba": "0.61.2",
-    "numpy": "2.2.6",
-    "pandas": "2.3.3",
-    "pynndescent": "0.5.13",
-    "scanpy": "1.11.5",
-    "scikit-learn": "1.6.1",
-    "scipy": "1.15.3",
-    "umap-learn": "0.5.9.post2",
-}
 # File, and how many highly variable genes to take; 0 for all.
 DATA = [("pbmc3k_counts.h5ad", 2000), ("mouse_pancreas_endocrinogenesis.h5ad", 0)]
 COMPONENTS, NEIGHBOURS, PURITY_NEIGHBOURS, SEEDS = 50, 15, 10, 5
 
-environment.enter("prep", REQUIREMENTS)
+environment.enter("scanpy", environment.SCANPY)
 
 import anndata  # noqa: E402
 import numpy as np  # noqa: E402

@@ -7,7 +7,7 @@ use crate::cells::{
     Column, CsrRows, Frame, MatrixState, ROWS_TOGETHER, Rows, log1p_cp10k_in_place, select_columns,
 };
 use crate::io::{CellBlocks, ChosenBlocks, ReadOptions};
-use crate::prep::{GroupGenes, GroupTest, rank_genes_groups};
+use crate::prep::{GroupGenes, GroupTest, comparable, rank_genes_groups};
 use crate::{Error, Result};
 
 /// Columns of `obs` that are looked for where none is named.
@@ -78,13 +78,7 @@ impl ClusteredCells {
     /// # Errors
     /// Those of [`rank_genes_groups`]; if the file cannot be read.
     pub fn rank(&self, test: GroupTest) -> Result<Vec<GroupGenes>> {
-        let sizes = self.sizes();
-        let mut to = vec![None; sizes.len()];
-        let kept: Vec<usize> = (0..sizes.len()).filter(|&cluster| sizes[cluster] > 1).collect();
-        kept.iter().enumerate().for_each(|(place, &cluster)| to[cluster] = Some(place));
-        let of = |cluster: &Option<usize>| cluster.and_then(|cluster| to[cluster]);
-        let groups: Vec<Option<usize>> = self.cluster_of.iter().map(of).collect();
-        let names: Vec<String> = kept.iter().map(|&one| self.clusters[one].clone()).collect();
+        let (groups, names) = comparable(&self.cluster_of, &self.clusters);
         if test == GroupTest::Logistic {
             let all: Vec<usize> = (0..self.genes.len()).collect();
             return rank_genes_groups(&select_columns(self, &all)?, &groups, &names, test);

@@ -1,6 +1,5 @@
 //! What a method said in a trial, and its record on disk, from which a report can be made again.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +9,7 @@ use super::summary::Role;
 use super::trial::Trial;
 use crate::baselines::Prediction;
 use crate::cells::Dense;
-use crate::whole_file::{begin, put};
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 /// What a method said of the test cells.
 #[derive(Debug, Clone, Default)]
@@ -121,9 +119,7 @@ impl Record {
         }
         let text = serde_json::to_vec(self)
             .map_err(|error| Error::input(path.display(), "numbers", error, "report this"))?;
-        let mut file = begin(path)?;
-        file.write_all(&text).map_err(Error::io(path, "write"))?;
-        put(file, path)
+        whole_file::write(path, &text)
     }
 }
 

@@ -144,7 +144,7 @@ fn mapped(
     record: &ClusterAnnotations,
     path: &Path,
 ) -> Result<Option<MappedCells>> {
-    let Some(umap) = io::read_obsm(path, "X_umap")? else { return Ok(None) };
+    let Some(umap) = io::read_obsm(path, "X_umap", cells.obs.len())? else { return Ok(None) };
     let places: Vec<Option<usize>> =
         cells.clusters.iter().map(|cluster| place_of(record, cluster)).collect();
     let kept: Vec<(usize, usize)> = cells

@@ -93,12 +93,11 @@ pub fn read_uns(path: &Path, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Read the array `obsm[name]` of an h5ad; `None` where there is none.
+/// Read the array `obsm[name]` of an h5ad of `n_obs` cells; `None` where there is none.
 ///
 /// # Errors
 /// If the file is missing, of another kind, or damaged.
-pub fn read_obsm(path: &Path, name: &str) -> Result<Option<Dense>> {
+pub fn read_obsm(path: &Path, name: &str, n_obs: usize) -> Result<Option<Dense>> {
     let Format::H5ad(file) = Format::of(path)? else { return Ok(None) };
-    let n_obs = h5ad::read_frame(&file, "obs")?.len();
-    Ok(h5ad::read_obsm(&file, n_obs)?.remove(name))
+    h5ad::read_one_of_obsm(&file, name, n_obs)
 }

@@ -1,5 +1,6 @@
 //! From normalised cells to clusters and their markers: the verbs of this room in scanpy's order.
 
+use super::rank_genes_groups::{comparable, logistic};
 use super::{
     GroupGenes, GroupTest, HighlyVariableGenes, HvgFlavor, LeidenConfig, Metric, N_COMPS,
     N_NEIGHBORS, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca, rank_genes_groups,
@@ -81,6 +82,10 @@ pub fn cluster(
     config: &ClusterConfig,
     mut begin: impl FnMut(&'static str),
 ) -> Result<Clustered> {
+    if config.test == GroupTest::Logistic {
+        // Refused now, not after all the work.
+        logistic::in_memory(matrix)?;
+    }
     begin("highly variable genes");
     let compared = match config.flavor {
         HvgFlavor::SeuratV3 => counts.ok_or_else(no_counts)?,
@@ -118,16 +123,12 @@ pub fn cluster(
 
 /// Rank the genes of each cluster of at least two cells; a lone cell has no spread to compare, and is left out.
 fn markers(matrix: &dyn Rows, found: &Clustered, test: GroupTest) -> Result<Vec<GroupGenes>> {
-    let mut sizes = vec![0usize; found.n_clusters()];
-    found.clusters.iter().for_each(|&one| sizes[one] += 1);
-    let compared = sizes.iter().filter(|&&size| size > 1).count();
-    if compared < 2 {
+    let clusters: Vec<Option<usize>> = found.clusters.iter().copied().map(Some).collect();
+    let names: Vec<String> = (0..found.n_clusters()).map(|one| one.to_string()).collect();
+    let (groups, names) = comparable(&clusters, &names);
+    if names.len() < 2 {
         return Ok(Vec::new());
     }
-    // Clusters are numbered by falling size, so that lone cells come last.
-    let names: Vec<String> = (0..compared).map(|one| one.to_string()).collect();
-    let group = |&cluster: &usize| (cluster < compared).then_some(cluster);
-    let groups: Vec<Option<usize>> = found.clusters.iter().map(group).collect();
     rank_genes_groups(matrix, &groups, &names, test)
 }
 

@@ -85,11 +85,11 @@ pub fn pca(matrix: &CsrMatrix, n_comps: usize) -> Result<Pca> {
     let least = TOLERANCE * found.values[0];
     let mut loadings = Dense { n_rows: genes, n_cols: n_comps, values: vec![0.0; genes * n_comps] };
     let mut variance = vec![0.0; n_comps];
-    for (component, (value, vector)) in found.values.into_iter().zip(found.vectors).enumerate() {
+    for (component, (value, mut loading)) in found.values.into_iter().zip(found.vectors).enumerate()
+    {
         if value <= least {
             continue;
         }
-        let mut loading = vector;
         fix_sign(&mut loading);
         variance[component] = value / (cells - 1) as f64;
         for (row, entry) in loadings.values.chunks_exact_mut(n_comps).zip(loading) {

@@ -1,7 +1,6 @@
 //! The table at the end of a run: screader beside what it must beat, on the same test cells.
 
 use std::fmt::{self, Display};
-use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,8 +12,7 @@ use crate::baselines::{GenePtConfig, KnnConfig, Metric, genept_w, knn, majority}
 use crate::cells::Dense;
 use crate::embed::EmbeddingTable;
 use crate::score::{Confusion, Scores};
-use crate::whole_file::{begin, put};
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 /// Every method's scores on the test cells.
 #[derive(Debug, Clone, Serialize)]
@@ -93,7 +91,5 @@ pub fn write(folder: &Path, comparison: &Comparison) -> Result<()> {
     let path = folder.join("result.json");
     let text = serde_json::to_string_pretty(comparison)
         .map_err(|error| Error::input(path.display(), "numbers", error, "report this"))?;
-    let mut file = begin(&path)?;
-    file.write_all(text.as_bytes()).map_err(Error::io(&path, "write"))?;
-    put(file, &path)
+    whole_file::write(&path, text.as_bytes())
 }

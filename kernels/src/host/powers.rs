@@ -1,13 +1,13 @@
 //! Powers of a few numbers side by side.
 
-use super::vector::vectorised;
+use super::vector::{exponential, vectorised};
 
 /// Numbers that are raised together.
 pub const LANES: usize = 8;
 
-/// `log2 x` of a number that is not next to nothing.
+/// The natural logarithm of a number that is not next to nothing.
 #[inline(always)]
-fn log2(x: f32) -> f32 {
+fn logarithm(x: f32) -> f32 {
     // The bits of the root of a half: mantissas go from there to the root of 2.
     const ROOT: u32 = 0x3F35_04F3;
     let shifted = x.to_bits().wrapping_sub(ROOT);
@@ -20,26 +20,7 @@ fn log2(x: f32) -> f32 {
     let series = square * series + 0.2;
     let series = square * series + 1.0 / 3.0;
     let series = square * series + 1.0;
-    whole + 2.0 * std::f32::consts::LOG2_E * t * series
-}
-
-/// `2^y`; never infinite.
-#[inline(always)]
-fn exp2(y: f32) -> f32 {
-    // Adding 1.5·2²³ leaves the nearest whole number in the last bits.
-    const ROUND: f32 = 12_582_912.0;
-    let y = if y < -126.0 { -126.0 } else { y };
-    let y = if y > 126.0 { 126.0 } else { y };
-    let shifted = y + ROUND;
-    let rest = (y - (shifted - ROUND)) * std::f32::consts::LN_2;
-    let series = rest * (1.0 / 720.0) + 1.0 / 120.0;
-    let series = rest * series + 1.0 / 24.0;
-    let series = rest * series + 1.0 / 6.0;
-    let series = rest * series + 0.5;
-    let series = rest * series + 1.0;
-    let series = rest * series + 1.0;
-    // The low bits of `shifted` are those of ROUND plus the whole number.
-    series * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()))
+    whole * std::f32::consts::LN_2 + 2.0 * t * series
 }
 
 vectorised! {
@@ -48,7 +29,7 @@ vectorised! {
     pub fn powers(numbers: &mut [f32; LANES], exponent: f32) {
         for x in numbers.iter_mut() {
             let least = if *x < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { *x };
-            *x = exp2(exponent * log2(least));
+            *x = exponential(exponent * logarithm(least));
         }
     }
 }

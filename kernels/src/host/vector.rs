@@ -42,7 +42,7 @@ pub(crate) use vectorised;
 
 /// `e^x` to within two units in the last place; 0 far below, never infinite.
 #[inline(always)]
-fn exponential(x: f32) -> f32 {
+pub(super) fn exponential(x: f32) -> f32 {
     // Cephes' expf: x = n·ln 2 + r, a polynomial in r, and n put into the exponent bits. Adding and
     // subtracting 1.5·2²³ rounds to a whole number without a call.
     const ROUND: f32 = 12_582_912.0;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::expression::{BYTES_PER_VALUE, Expression, Source};
 use crate::cells::{CsrMatrix, Frame, MatrixState};
 use crate::genes::mitochondrial_genes;
-use crate::io::{CellBlocks, ChosenBlocks};
+use crate::io::{CellBlocks, ChosenBlocks, ReadOptions};
 use crate::prep::{CellFilter, FilterConfig, KeptCells, QcMetrics, filter_cells};
 use crate::{Error, Result, whole_file};
 
@@ -17,7 +17,7 @@ pub(super) const BLOCK: usize = 4096;
 /// All cells of a file, measured.
 pub(super) struct Measured {
     path: PathBuf,
-    layer: Option<String>,
+    matrix: ReadOptions,
     mitochondrial: Vec<bool>,
     obs: Frame,
     var: Frame,
@@ -74,9 +74,9 @@ impl Measured {
             bar.inc(block.n_rows as u64);
         }
         bar.finish_and_clear();
-        let (path, layer) = (path.to_path_buf(), layer.map(str::to_owned));
+        let (path, matrix) = (path.to_path_buf(), ReadOptions::of(&name));
         let (obs, var, name) = (blocks.obs().clone(), blocks.var().clone(), name.to_string());
-        Ok(Self { path, layer, mitochondrial, obs, var, name, state, metrics })
+        Ok(Self { path, matrix, mitochondrial, obs, var, name, state, metrics })
     }
 
     /// Whether total counts are counts, of which a barcode curve can be drawn.
@@ -109,7 +109,7 @@ impl Measured {
         let all_stay = cells.len() == all[0];
         let source = Source {
             path: &self.path,
-            layer: self.layer.as_deref(),
+            matrix: &self.matrix,
             state: self.state,
             n_genes: self.var.len(),
             cells: &cells,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cells::{BLOCK, progress};
 use crate::Result;
 use crate::cells::{CsrMatrix, MatrixState, OtherValues, Rows, log1p_cp10k_in_place};
-use crate::io::{CellBlocks, SpooledCsr};
+use crate::io::{CellBlocks, ReadOptions, SpooledCsr};
 use crate::prep::filter_genes;
 
 /// Memory for a value above 0: its column, itself log-normalised, its count, and as much as one of these for the
@@ -42,7 +42,8 @@ impl Expression {
 /// A file of cells, and which of them stay.
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
-    pub(super) layer: Option<&'a str>,
+    /// Which of its matrices is read.
+    pub(super) matrix: &'a ReadOptions,
     pub(super) state: MatrixState,
     /// Genes of the file.
     pub(super) n_genes: usize,
@@ -121,7 +122,7 @@ impl Source<'_> {
         verb: &'static str,
         take: &mut dyn FnMut(CsrMatrix) -> Result<()>,
     ) -> Result<()> {
-        let mut blocks = CellBlocks::choose(self.path, self.layer)?.blocks;
+        let mut blocks = CellBlocks::open(self.path, self.matrix)?;
         let bar = progress(verb, blocks.obs().len());
         let mut first = 0;
         while let Some(block) = blocks.next_block(BLOCK)? {

@@ -151,20 +151,35 @@ pub(super) fn read_obsm(file: &Hdf5File, n_obs: usize) -> Result<BTreeMap<String
         return records::read_record_arrays(&Array::open(file, "obsm")?, n_obs);
     }
     for name in group_names(file, "obsm")? {
-        let key = format!("obsm/{name}");
-        if file.node(&key)? != Some(Node::Array) {
-            continue;
+        if let Some(dense) = read_embedding(file, &name, n_obs)? {
+            obsm.insert(name, dense);
         }
-        let array = Array::open(file, &key)?;
-        if !matches!(array.shape.len(), 1 | 2) || array.number().is_err() {
-            continue;
-        }
-        if array.shape[0] != n_obs {
-            let expected = format!("{n_obs} rows, as obs has");
-            let found = array.shape[0];
-            return Err(Error::input(array.place(), expected, found, "write the file again"));
-        }
-        obsm.insert(name, read_dense(&array)?);
     }
     Ok(obsm)
+}
+
+/// Read one array of `obsm`, without the others where they lie apart; nothing where there is none of that name.
+pub(super) fn read_one_of_obsm(file: &Hdf5File, name: &str, n_obs: usize) -> Result<Option<Dense>> {
+    match file.node("obsm")? {
+        Some(Node::Array) => Ok(read_obsm(file, n_obs)?.remove(name)),
+        _ => read_embedding(file, name, n_obs),
+    }
+}
+
+/// Read one array of the group `obsm`; nothing where there is none of that name, or what is there holds no numbers.
+fn read_embedding(file: &Hdf5File, name: &str, n_obs: usize) -> Result<Option<Dense>> {
+    let key = format!("obsm/{name}");
+    if file.node(&key)? != Some(Node::Array) {
+        return Ok(None);
+    }
+    let array = Array::open(file, &key)?;
+    if !matches!(array.shape.len(), 1 | 2) || array.number().is_err() {
+        return Ok(None);
+    }
+    if array.shape[0] != n_obs {
+        let expected = format!("{n_obs} rows, as obs has");
+        let found = array.shape[0];
+        return Err(Error::input(array.place(), expected, found, "write the file again"));
+    }
+    read_dense(&array).map(Some)
 }

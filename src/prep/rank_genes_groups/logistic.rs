@@ -2,22 +2,29 @@
 
 use super::{Found, Groups};
 use crate::baselines::{LogisticConfig, LogisticRegression};
-use crate::cells::Rows;
+use crate::cells::{CsrMatrix, Rows};
 use crate::{Error, Result};
 
-/// Coefficients of every gene for each group; p-values there are none.
+/// The matrix that a regression can be fitted to.
 ///
 /// # Errors
-/// [`Error::Input`] if the matrix is not in memory; those of [`LogisticRegression::fit`].
-pub(super) fn coefficients(matrix: &dyn Rows, groups: &Groups<'_>) -> Result<Vec<Found>> {
-    let matrix = matrix.in_memory().ok_or_else(|| {
+/// [`Error::Input`] if it is not in memory.
+pub(in crate::prep) fn in_memory(matrix: &dyn Rows) -> Result<&CsrMatrix> {
+    matrix.in_memory().ok_or_else(|| {
         Error::input(
             "rank_genes_groups by logistic regression",
             "values that fit into memory",
             "values on disk",
             "use wilcoxon or t-test, or allow more memory",
         )
-    })?;
+    })
+}
+
+/// Coefficients of every gene for each group; p-values there are none.
+///
+/// # Errors
+/// Those of [`LogisticRegression::fit`].
+pub(super) fn coefficients(matrix: &CsrMatrix, groups: &Groups<'_>) -> Result<Vec<Found>> {
     let rows: Vec<usize> =
         (0..matrix.n_rows).filter(|&cell| groups.of_cell[cell].is_some()).collect();
     let labels: Vec<usize> = groups.of_cell.iter().copied().flatten().collect();

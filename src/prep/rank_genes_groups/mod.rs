@@ -1,7 +1,7 @@
 //! Which genes tell a group of cells from the others, as scanpy's `tl.rank_genes_groups` ranks them.
 
 mod adjust;
-mod logistic;
+pub(super) mod logistic;
 mod welch;
 mod wilcoxon;
 
@@ -87,7 +87,7 @@ pub fn rank_genes_groups(
     let groups = check(matrix, groups, names)?;
     let sums = Sums::of(matrix, &groups)?;
     let found = match test {
-        GroupTest::Logistic => logistic::coefficients(matrix, &groups)?,
+        GroupTest::Logistic => logistic::coefficients(logistic::in_memory(matrix)?, &groups)?,
         GroupTest::TTest => of_genes(matrix, &groups, &sums, |gene, values| {
             welch::compare(values, gene, &groups, &sums)
         })?,
@@ -100,6 +100,21 @@ pub fn rank_genes_groups(
         ranked(&names[group], group, &scores, &sums, &groups)
     });
     Ok(ranked.collect())
+}
+
+/// Leave out groups of fewer than two cells, which have no spread to compare: the groups of the cells, by their place
+/// among the names that stay, and these names.
+pub(crate) fn comparable(
+    groups: &[Option<usize>],
+    names: &[String],
+) -> (Vec<Option<usize>>, Vec<String>) {
+    let mut sizes = vec![0; names.len()];
+    groups.iter().flatten().for_each(|&group| sizes[group] += 1);
+    let stay: Vec<usize> = (0..names.len()).filter(|&group| sizes[group] > 1).collect();
+    let mut place = vec![None; names.len()];
+    stay.iter().enumerate().for_each(|(at, &group)| place[group] = Some(at));
+    let groups = groups.iter().map(|group| group.and_then(|group| place[group])).collect();
+    (groups, stay.iter().map(|&group| names[group].clone()).collect())
 }
 
 fn check<'a>(
