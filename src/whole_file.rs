@@ -51,6 +51,18 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     put(file, path)
 }
 
+/// Refuse a `path` in a folder that is not there: before the work, where it costs nothing.
+///
+/// # Errors
+/// [`Error::Input`] that names the path.
+pub(crate) fn require_folder(path: &Path) -> Result<()> {
+    if folder_of(path).is_dir() {
+        return Ok(());
+    }
+    let remedy = "make the folder, or name another file";
+    Err(Error::input(path.display(), "a folder that is there", "none", remedy))
+}
+
 /// The folder that `path` stands in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -125,9 +125,49 @@ fn counts_become_clusters_with_the_same_bytes_on_one_thread_and_two() {
     let best = |row: &&csv::StringRecord| row[0] == *"0" && row[5].parse::<f64>().unwrap() < 1e-6;
     assert!(rows.iter().filter(best).count() >= 5);
     assert!(rows.iter().all(|row| found.var.index.contains(&row[1].to_owned())));
+    results_lie_where_scanpy_looks(&path("out.h5ad"), found.n_var(), categories.len(), &rows);
     // The input is as it was.
     let again = read(&path("raw.h5ad"), &ReadOptions::default()).unwrap();
     assert_eq!((again.x, again.obs), (cells.x, cells.obs));
+}
+
+/// The graph, the components and the table of ranked genes; scripts/reference/check_clustered.py has scanpy go on from
+/// them.
+fn results_lie_where_scanpy_looks(
+    path: &Path,
+    n_var: usize,
+    n_clusters: usize,
+    rows: &[csv::StringRecord],
+) {
+    let file = hdf5_pure::File::open(path).unwrap();
+    let array = |key: &str| file.dataset(key).unwrap();
+    let shape = array("obsm/X_pca").shape().unwrap();
+    let (n_obs, n_comps) = (shape[0] as usize, shape[1]);
+    assert_eq!(array("varm/PCs").shape().unwrap(), [n_var as u64, n_comps]);
+    let starts = array("obsp/distances/indptr").read_i32().unwrap();
+    assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == 14) && starts.len() == n_obs + 1);
+    let starts = array("obsp/connectivities/indptr").read_i32().unwrap();
+    let columns = array("obsp/connectivities/indices").read_i32().unwrap();
+    let weights = array("obsp/connectivities/data").read_f32().unwrap();
+    let edges: std::collections::BTreeMap<(i32, i32), f32> = (0..n_obs)
+        .flat_map(|row| (starts[row]..starts[row + 1]).map(move |at| (row as i32, at as usize)))
+        .map(|(row, at)| ((row, columns[at]), weights[at]))
+        .collect();
+    let is_mirrored = |(&(row, column), weight): (&(i32, i32), &f32)| {
+        row != column && edges[&(column, row)] == *weight && (0.0..=1.0).contains(weight)
+    };
+    assert!(edges.len() > 14 * n_obs / 2 && edges.iter().all(is_mirrored));
+    for name in ["names", "scores", "logfoldchanges", "pvals", "pvals_adj"] {
+        let table = array(&format!("uns/rank_genes_groups/{name}"));
+        assert_eq!(table.shape().unwrap(), [n_var as u64], "{name}");
+        let hdf5_pure::Datatype::Compound { members, .. } = table.datatype().unwrap() else {
+            panic!("{name} is no table")
+        };
+        assert_eq!(members.len(), n_clusters);
+    }
+    // A record of the best genes of all clusters, the first cluster's first.
+    let table = array("uns/rank_genes_groups/names").read_raw().unwrap();
+    assert!(table.starts_with(rows[0][1].as_bytes()), "{}", &rows[0][1]);
 }
 
 #[test]

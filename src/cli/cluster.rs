@@ -4,6 +4,7 @@ mod cells;
 mod expression;
 mod markers;
 mod output;
+mod results;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::prep::{
     InflectionPoint, KneePoint, N_COMPS, N_NEIGHBORS, cluster, inflection, knee,
 };
 use crate::report::{Quality, write_quality};
-use crate::{Error, Result, whole_file};
+use crate::{Result, whole_file};
 use cells::{Measured, Prepared};
 
 /// Cluster cells from raw counts, as scanpy does with its defaults.
@@ -37,7 +38,8 @@ pub(super) struct ClusterArgs {
     /// Cells: h5ad, 10x HDF5 or folder, loom, csv.
     #[arg(value_name = "FILE")]
     data: PathBuf,
-    /// Clustered cells, as h5ad: X log-normalised, counts in a layer.
+    /// Clustered cells, as h5ad: X log-normalised, counts in a layer; graph, components and markers where scanpy's
+    /// verbs and plots look for them.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Genes of every cluster, best first, as csv in the layout of scanpy's rank_genes_groups_df.
@@ -191,11 +193,7 @@ impl ClusterArgs {
     fn refuse_outputs(&self) -> Result<()> {
         for path in [Some(&self.out), self.markers.as_ref()].into_iter().flatten() {
             require_another(&self.data, path)?;
-            let folder = whole_file::folder_of(path);
-            if !folder.is_dir() {
-                let remedy = "make the folder, or name another file";
-                return Err(Error::input(path.display(), "a folder that is there", "none", remedy));
-            }
+            whole_file::require_folder(path)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod hdf5;
 mod loom;
 mod mtx;
 mod number;
+mod results;
 mod sparse;
 mod spool;
 mod tenx;
@@ -22,6 +23,7 @@ mod write_tests;
 use std::path::Path;
 
 pub use blocks::{CellBlocks, ChosenBlocks};
+pub use results::{Entry, Field, Results};
 pub use spool::{SpooledCsr, SpooledRows};
 pub use write::{
     Annotations, Matrices, require_another, write_annotated, write_h5ad, write_h5ad_with,

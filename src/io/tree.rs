@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 
+use super::results::Field;
 use super::spool::Spool;
 
 /// Numbers of an array from which on they are not held twice.
@@ -30,6 +31,8 @@ pub(super) enum Values<'a> {
     I64(Vec<i64>),
     Booleans(Vec<bool>),
     Texts(Vec<&'a str>),
+    /// Named columns of one length, a record of all of them at a time.
+    Records(&'a [(String, Field)]),
 }
 
 impl Values<'_> {
@@ -45,6 +48,7 @@ impl Values<'_> {
             Self::I64(values) => values.len(),
             Self::Booleans(values) => values.len(),
             Self::Texts(values) => values.len(),
+            Self::Records(fields) => fields.first().map_or(0, |(_, field)| field.len()),
         }
     }
 

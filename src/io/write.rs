@@ -9,6 +9,7 @@ use super::h5ad::{
     read_frame, read_obsm, root_tree, sparse_tree, spooled_sparse_tree, spooled_tree, text_tree,
 };
 use super::hdf5::{Hdf5File, Node, edit_copy, write_file};
+use super::results::{Entry, Results};
 use super::spool::{SpooledCsr, SpooledRows};
 use super::tree::{Attribute, Edit, Tree};
 use super::{ReadOptions, read};
@@ -33,7 +34,8 @@ pub struct Annotations {
 /// # Errors
 /// If the file cannot be written; then there is none, or the one that was there before.
 pub fn write_h5ad(cells: &Cells, output: &Path) -> Result<()> {
-    let root = root_tree(cells, matrices(cells), Vec::new(), dict(Vec::new()));
+    let results = Results::default();
+    let root = root_tree(cells, matrices(cells), Vec::new(), &results);
     replace(output, |temporary| write_file(temporary, output, &root))
 }
 
@@ -46,8 +48,7 @@ pub enum Matrices<'a> {
     OnDisk(&'a SpooledCsr),
 }
 
-/// Write cells as [`write_h5ad`] does, with other matrices, and the texts `uns` in `uns["screader"]`, which say where
-/// the cells come from.
+/// Write cells as [`write_h5ad`] does, with other matrices, and results beside them.
 ///
 /// # Errors
 /// As [`write_h5ad`].
@@ -57,7 +58,7 @@ pub enum Matrices<'a> {
 pub fn write_h5ad_with(
     cells: &Cells,
     matrices: Matrices<'_>,
-    uns: &[(String, String)],
+    results: &Results,
     output: &Path,
 ) -> Result<()> {
     let (x, counts) = match matrices {
@@ -71,8 +72,7 @@ pub fn write_h5ad_with(
         }
     };
     let layers = counts.into_iter().map(|counts| ("counts".to_owned(), counts)).collect();
-    let uns = dict(vec![("screader".to_owned(), texts_tree(uns))]);
-    let root = root_tree(cells, (x, layers), Vec::new(), uns);
+    let root = root_tree(cells, (x, layers), Vec::new(), results);
     replace(output, |temporary| write_file(temporary, output, &root))
 }
 
@@ -130,8 +130,11 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
                 cells.obs.columns.retain(|(known, _)| known != name);
                 cells.obs.columns.push((name.clone(), column.clone()));
             }
-            let uns = dict(vec![("screader".to_owned(), texts_tree(&annotations.uns))]);
-            let root = root_tree(&cells, matrices(&cells), obsm_members(annotations), uns);
+            let texts = annotations.uns.iter().cloned();
+            let texts = texts.map(|(name, text)| (name, Entry::Text(text))).collect();
+            let uns = vec![("screader".to_owned(), Entry::Dict(texts))];
+            let results = Results { uns, ..Results::default() };
+            let root = root_tree(&cells, matrices(&cells), obsm_members(annotations), &results);
             replace(output, |temporary| write_file(temporary, output, &root))
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::array::{Array, Element};
 use super::hdf5::{Hdf5File, Node};
 use super::{
-    Annotations, Matrices, ReadOptions, SpooledCsr, SpooledRows, read, read_uns, write_annotated,
-    write_h5ad, write_h5ad_with,
+    Annotations, Entry, Matrices, ReadOptions, Results, SpooledCsr, SpooledRows, read, read_uns,
+    write_annotated, write_h5ad, write_h5ad_with,
 };
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame, Raw};
 
@@ -263,13 +263,15 @@ fn arrays_too_large_to_be_held_twice_are_copied_to_their_place() {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.h5ad");
-    let uns = [("version".to_owned(), "0".to_owned())];
-    write_h5ad_with(&cells, Matrices::InMemory(Some(&counts)), &uns, &path).unwrap();
+    let texts = vec![("version".to_owned(), Entry::Text("0".to_owned()))];
+    let uns = vec![("screader".to_owned(), Entry::Dict(texts))];
+    let results = Results { uns, ..Results::default() };
+    write_h5ad_with(&cells, Matrices::InMemory(Some(&counts)), &results, &path).unwrap();
     let from_disk = folder.path().join("from_disk.h5ad");
     let mut spooled = SpooledCsr::beside(&from_disk, cells.x.n_cols, true).unwrap();
     spooled.append(&cells.x, Some(&counts)).unwrap();
     let without = Cells { obs: cells.obs.clone(), var: cells.var.clone(), ..Cells::default() };
-    write_h5ad_with(&without, Matrices::OnDisk(&spooled), &uns, &from_disk).unwrap();
+    write_h5ad_with(&without, Matrices::OnDisk(&spooled), &results, &from_disk).unwrap();
     assert!(std::fs::read(&path).unwrap() == std::fs::read(&from_disk).unwrap(), "another file");
     let found = read(&path, &ReadOptions::default()).unwrap();
     assert!(found.x == cells.x, "X differs");

@@ -3,10 +3,10 @@
 use super::rank_genes_groups::{comparable, logistic};
 use super::{
     GroupGenes, GroupTest, HighlyVariableGenes, HvgFlavor, LeidenConfig, Metric, N_COMPS,
-    N_NEIGHBORS, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca, rank_genes_groups,
-    scale_uncentred, umap,
+    N_NEIGHBORS, Neighbors, Pca, UmapConfig, highly_variable_genes, leiden, neighbors, pca,
+    rank_genes_groups, scale_uncentred, umap,
 };
-use crate::cells::{Dense, Rows, select_columns};
+use crate::cells::{CsrMatrix, Dense, Rows, select_columns};
 use crate::{Error, Result};
 
 /// Settings of all steps, with scanpy's defaults.
@@ -52,6 +52,10 @@ pub struct Clustered {
     pub variable: HighlyVariableGenes,
     /// Components of the variable genes.
     pub pca: Pca,
+    /// The nearest neighbours of each cell along these components.
+    pub neighbors: Neighbors,
+    /// How much they are connected ([`Neighbors::connectivities`]), `[cells, cells]`.
+    pub connectivities: CsrMatrix,
     /// Cluster of each cell, the largest cluster 0.
     pub clusters: Vec<usize>,
     /// The cells in the plane, `[cells, 2]`.
@@ -103,19 +107,21 @@ pub fn cluster(
     let pca = pca(&chosen, config.n_comps)?;
     drop(chosen);
     begin("neighbours");
-    let graph = neighbors(&pca.scores, config.n_neighbors, Metric::Euclidean)?.connectivities();
+    let neighbors = neighbors(&pca.scores, config.n_neighbors, Metric::Euclidean)?;
+    let connectivities = neighbors.connectivities();
     begin("clusters");
     let leiden_config = LeidenConfig {
         resolution: config.resolution,
         seed: config.seed,
         ..LeidenConfig::default()
     };
-    let clusters = leiden(&graph, &leiden_config)?.into_iter().map(|one| one as usize).collect();
+    let clusters =
+        leiden(&connectivities, &leiden_config)?.into_iter().map(|one| one as usize).collect();
     begin("UMAP");
     let layout = UmapConfig { seed: config.seed, ..UmapConfig::default() };
-    let umap = umap(&graph, &pca.scores, &layout)?;
-    drop(graph);
-    let mut found = Clustered { variable, pca, clusters, umap, markers: Vec::new() };
+    let umap = umap(&connectivities, &pca.scores, &layout)?;
+    let mut found =
+        Clustered { variable, pca, neighbors, connectivities, clusters, umap, markers: Vec::new() };
     begin("markers");
     found.markers = markers(matrix, &found, config.test)?;
     Ok(found)

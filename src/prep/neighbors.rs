@@ -87,6 +87,20 @@ impl Neighbors {
         from_rows(rows, self.n_cells)
     }
 
+    /// The distances as a matrix, `[cells, cells]`: `n_neighbors - 1` of each cell, columns rising; scanpy's
+    /// `obsp["distances"]`.
+    pub fn distances(&self) -> CsrMatrix {
+        let k = self.n_neighbors;
+        let rows = (self.indices.par_chunks_exact(k)).zip(self.distances.par_chunks_exact(k));
+        let rows = rows.map(|(indices, distances)| {
+            let others = indices[1..].iter().copied().zip(distances[1..].iter().copied());
+            let mut row: Vec<(u32, f32)> = others.collect();
+            row.sort_unstable_by_key(|entry| entry.0);
+            row.into_iter().unzip()
+        });
+        from_rows(rows.collect(), self.n_cells)
+    }
+
     /// How much each cell holds each of its neighbours for connected with it, `[cells, cells]`.
     fn weights(&self) -> CsrMatrix {
         let k = self.n_neighbors;

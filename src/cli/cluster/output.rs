@@ -4,14 +4,16 @@ use std::path::Path;
 
 use super::cells::Prepared;
 use super::expression::Expression;
+use super::results::results;
 use crate::cells::{Cells, Column, Frame, MatrixState};
-use crate::io::{Matrices, write_h5ad_with};
+use crate::io::{Entry, Matrices, write_h5ad_with};
 use crate::prep::{ClusterConfig, Clustered, HvgFlavor};
 use crate::report::Quality;
 use crate::{Error, Result};
 
 /// Write `X` log-normalised, `layers["counts"]`, metrics and clusters in `obs`, the choice of genes in `var`,
-/// `obsm["X_pca"]` and `obsm["X_umap"]`, and in `uns["screader"]` what was done.
+/// `obsm["X_pca"]` and `obsm["X_umap"]`, the [`results`] where scanpy looks for them, and in `uns["screader"]` what
+/// was done.
 pub(super) fn write(
     prepared: Prepared,
     found: &Clustered,
@@ -20,9 +22,10 @@ pub(super) fn write(
     input: &Path,
     output: &Path,
 ) -> Result<()> {
-    let mut uns = provenance(&prepared, config, input);
     let quality = serde_json::to_string(quality);
-    uns.push(("quality".to_owned(), quality.map_err(|e| Error::io(output, "write")(e.into()))?));
+    let quality = quality.map_err(|e| Error::io(output, "write")(e.into()))?;
+    let mut results = results(found, config, &prepared.var);
+    results.uns.push(("screader".to_owned(), provenance(&prepared, config, input, quality)));
     let Prepared { state, mut obs, mut var, metrics, expression, .. } = prepared;
     let whole = |values: &[u32]| Column::Integer(values.iter().map(|&v| Some(v.into())).collect());
     set(&mut obs, "n_genes_by_counts", whole(&metrics.n_genes_by_counts));
@@ -53,10 +56,10 @@ pub(super) fn write(
     match expression {
         Expression::InMemory { normalised, counts } => {
             cells.x = normalised;
-            write_h5ad_with(&cells, Matrices::InMemory(counts.as_deref()), &uns, output)
+            write_h5ad_with(&cells, Matrices::InMemory(counts.as_deref()), &results, output)
         }
         Expression::OnDisk(matrix) => {
-            write_h5ad_with(&cells, Matrices::OnDisk(&matrix), &uns, output)
+            write_h5ad_with(&cells, Matrices::OnDisk(&matrix), &results, output)
         }
     }
 }
@@ -67,7 +70,8 @@ fn set(frame: &mut Frame, name: &str, column: Column) {
     frame.columns.push((name.to_owned(), column));
 }
 
-fn provenance(prepared: &Prepared, config: &ClusterConfig, input: &Path) -> Vec<(String, String)> {
+/// Where the cells come from, and what was done with them.
+fn provenance(prepared: &Prepared, config: &ClusterConfig, input: &Path, quality: String) -> Entry {
     let command: Vec<String> = std::env::args().collect();
     let scale = config.scale.map_or("none".to_owned(), |most| most.to_string());
     let entries = [
@@ -85,8 +89,10 @@ fn provenance(prepared: &Prepared, config: &ClusterConfig, input: &Path) -> Vec<
         ("resolution", config.resolution.to_string()),
         ("rank_genes_groups", format!("{:?}", config.test)),
         ("seed", config.seed.to_string()),
+        ("quality", quality),
     ];
-    entries.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
+    let texts = entries.into_iter().map(|(name, text)| (name.to_owned(), Entry::Text(text)));
+    Entry::Dict(texts.collect())
 }
 
 fn normalisation(state: MatrixState) -> &'static str {

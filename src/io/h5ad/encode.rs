@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::results::{Entry, Results};
 use super::super::spool::{Spool, SpooledCsr, SpooledRows};
 use super::super::tree::{Attribute, NamedAttribute, Tree, Values};
 use crate::cells::{Cells, Column, CsrMatrix, Dense, Frame};
@@ -18,6 +19,8 @@ fn array<'a>(values: Values<'a>, shape: Vec<usize>) -> Tree<'a> {
     let attributes = match &values {
         Values::Texts(_) if shape.is_empty() => encoding("string", "0.2.0"),
         Values::Texts(_) => encoding("string-array", "0.2.0"),
+        Values::Records(_) => encoding("rec-array", "0.2.0"),
+        _ if shape.is_empty() => encoding("numeric-scalar", "0.2.0"),
         _ => encoding("array", "0.2.0"),
     };
     Tree::Array { attributes, values, shape }
@@ -36,6 +39,27 @@ pub(in crate::io) fn dict<'a>(children: Vec<(String, Tree<'a>)>) -> Tree<'a> {
 /// One text.
 pub(in crate::io) fn text_tree(text: &str) -> Tree<'_> {
     array(Values::Texts(vec![text]), Vec::new())
+}
+
+/// An entry of `uns`.
+pub(in crate::io) fn entry_tree(entry: &Entry) -> Tree<'_> {
+    match entry {
+        Entry::Text(text) => text_tree(text),
+        Entry::Integer(value) => array(Values::I64(vec![*value]), Vec::new()),
+        Entry::Float(value) => array(Values::F64(vec![*value].into()), Vec::new()),
+        Entry::Boolean(value) => array(Values::Booleans(vec![*value]), Vec::new()),
+        Entry::Floats(values) => list(Values::F64(Cow::Borrowed(values))),
+        Entry::Records(fields) => list(Values::Records(fields)),
+        Entry::Dict(entries) => dict(named(entries, entry_tree)),
+    }
+}
+
+/// Members of a group.
+fn named<'a, T>(
+    members: &'a [(String, T)],
+    tree: fn(&'a T) -> Tree<'a>,
+) -> Vec<(String, Tree<'a>)> {
+    members.iter().map(|(name, member)| (name.clone(), tree(member))).collect()
 }
 
 /// A dense matrix.
@@ -159,13 +183,12 @@ pub(in crate::io) fn frame_tree<'a>(frame: &'a Frame, index_name: &str) -> Tree<
     Tree::Group { attributes, children }
 }
 
-/// A whole file; `x` and `layers` stand for those of `cells`, `added` are more arrays of `obsm`, `uns` is what goes
-/// there.
+/// A whole file; `x` and `layers` stand for those of `cells`, `added` are more arrays of `obsm`.
 pub(in crate::io) fn root_tree<'a>(
     cells: &'a Cells,
     (x, layers): (Tree<'a>, Vec<(String, Tree<'a>)>),
     added: Vec<(String, Tree<'a>)>,
-    uns: Tree<'a>,
+    results: &'a Results,
 ) -> Tree<'a> {
     let own = cells.obsm.iter().filter(|(name, _)| added.iter().all(|(new, _)| new != *name));
     let mut obsm: Vec<_> = own.map(|(name, dense)| (name.clone(), dense_tree(dense))).collect();
@@ -175,10 +198,10 @@ pub(in crate::io) fn root_tree<'a>(
         ("layers".to_owned(), dict(layers)),
         ("obs".to_owned(), frame_tree(&cells.obs, "_index")),
         ("obsm".to_owned(), dict(obsm)),
-        ("obsp".to_owned(), dict(Vec::new())),
-        ("uns".to_owned(), uns),
+        ("obsp".to_owned(), dict(named(&results.obsp, csr_tree))),
+        ("uns".to_owned(), dict(named(&results.uns, entry_tree))),
         ("var".to_owned(), frame_tree(&cells.var, "_index")),
-        ("varm".to_owned(), dict(Vec::new())),
+        ("varm".to_owned(), dict(named(&results.varm, dense_tree))),
         ("varp".to_owned(), dict(Vec::new())),
     ];
     if let Some(raw) = &cells.raw {

@@ -3,8 +3,11 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use hdf5_pure::{AttrValue, Datatype, FileAccessProperties, MemoryStrategy};
+use hdf5_pure::{
+    AttrValue, CharacterSet, Datatype, FileAccessProperties, MemoryStrategy, StringPadding,
+};
 
+use super::super::results::Field;
 use super::super::tree::{Attribute, Edit, NamedAttribute, Tree, Values};
 use super::{Hdf5File, StoredLayout, damaged, guard};
 use crate::{Error, Result};
@@ -150,6 +153,7 @@ fn build_array(
             dataset.with_enum_u8_data(named.unwrap_or(kind), &bytes)
         }
         Values::Texts(values) => dataset.with_vlen_strings(values),
+        Values::Records(fields) => build_records(dataset, fields),
     };
     let extents: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
     dataset.with_shape(&extents);
@@ -162,6 +166,40 @@ fn build_array(
     }
     for (name, value) in attributes {
         dataset.set_attr(name, attribute_value(value));
+    }
+}
+
+/// Lay columns out as records. Names that make no type (none, or one twice) make the write fail.
+fn build_records<'a>(
+    dataset: &'a mut hdf5_pure::DatasetBuilder,
+    fields: &[(String, Field)],
+) -> &'a mut hdf5_pure::DatasetBuilder {
+    let size: usize = fields.iter().map(|(_, field)| field.size()).sum();
+    let n_records = fields.first().map_or(0, |(_, field)| field.len());
+    let mut bytes = vec![0; size * n_records];
+    let mut kind = hdf5_pure::CompoundTypeBuilder::with_size(size as u32);
+    let mut offset = 0;
+    for (name, field) in fields {
+        let end = offset + field.size();
+        kind = kind.field(name, offset as u64, kind_of(field));
+        for (at, record) in bytes.chunks_exact_mut(size).enumerate() {
+            field.put(at, &mut record[offset..end]);
+        }
+        offset = end;
+    }
+    let empty = Datatype::Compound { size: size as u32, members: Vec::new() };
+    dataset.with_compound_data(kind.build().unwrap_or(empty), bytes, n_records as u64)
+}
+
+fn kind_of(field: &Field) -> Datatype {
+    match field {
+        Field::Texts(_) => Datatype::String {
+            size: field.size() as u32,
+            padding: StringPadding::NullPad,
+            charset: CharacterSet::Ascii,
+        },
+        Field::F32(_) => hdf5_pure::make_f32_type(),
+        Field::F64(_) => hdf5_pure::make_f64_type(),
     }
 }
 
