@@ -137,6 +137,9 @@ fn logistic_regression_agrees_with_scikit_learn() {
         let fit = LogisticRegression::fit(&train, &task.known, task.classes, &config).unwrap();
         near(&fit.predict(&task.test).unwrap(), &golden[name], 1e-4);
     }
+    let of_two: Vec<usize> = task.known.iter().map(|class| class % 2).collect();
+    let fit = LogisticRegression::fit(&task.train, &of_two, 2, &exact()).unwrap();
+    near(&fit.predict(&task.test).unwrap(), &golden["of_two_classes"], 1e-4);
     let selection = SelectionConfig::default();
     let config = LogisticConfig { standardise: true, ..exact() };
     let fit = SelectedRegression::fit(&task.train, &task.known, task.classes, &selection, &config);

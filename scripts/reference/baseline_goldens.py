@@ -78,6 +78,7 @@ def formula_case():
         "genes": genes,
         "classes": classes,
         "plain": rounded(probabilities(train, known, test)),
+        "of_two_classes": rounded(probabilities(train, known % 2, test)),
         "strongly_penalised": rounded(probabilities(train, known, test, c=0.05)),
         "standardised": rounded(probabilities(*put(scaled(train, test, np.inf), known))),
         "cut_off_at_10": rounded(probabilities(*put(scaled(train, test, 10), known))),

@@ -48,7 +48,8 @@ pub struct LogisticRegression {
 
 impl LogisticRegression {
     /// Fit `W` and `b` to training rows, `[cells, genes]` or `[cells, dim]`, with their classes: the
-    /// minimum of `C · Σ cross-entropy + ½‖W‖²`, by L-BFGS. The intercept `b` is not penalised.
+    /// minimum of `C · Σ cross-entropy + ½‖W‖²`, by L-BFGS. The intercept `b` is not penalised. Of two classes
+    /// scikit-learn penalises the difference `w` of both columns, which are `±½ w`: so `½‖w‖²`, not `¼‖w‖²`.
     ///
     /// The fit does not depend on the number of threads. Classes that no training cell has get
     /// probability 0.
@@ -78,6 +79,9 @@ impl LogisticRegression {
         check_labels(METHOD, labels, rows.n_rows(), n_classes)?;
         let occurring = occurring_classes(METHOD, labels)?;
         config.check()?;
+        // Half of the weight against the penalty is twice the penalty.
+        let c = if occurring.len() == 2 { config.c / 2.0 } else { config.c };
+        let config = &LogisticConfig { c, ..config.clone() };
         let scales = config.scales(&moments.variances, labels.len(), occurring.len());
         let place = |label: &usize| occurring.partition_point(|class| class < label);
         let mut objective = Objective {
