@@ -134,6 +134,8 @@ fn a_recorded_run_is_reproduced_offline_byte_for_byte_and_holds_no_key() {
             "2",
             "--concurrency",
             "1",
+            "--max-tokens",
+            "50",
             "--key-variable",
             "SOME_KEY",
             "--out",
@@ -146,6 +148,7 @@ fn a_recorded_run_is_reproduced_offline_byte_for_byte_and_holds_no_key() {
     assert_eq!(server.requests().len(), 2);
     assert_eq!(server.requests()[0].headers["authorization"], format!("Bearer {KEY}"));
     let sent: Value = serde_json::from_str(&server.requests()[0].body).unwrap();
+    assert_eq!(sent["max_tokens"], 50);
     let question = sent["messages"][1]["content"].as_str().unwrap();
     assert!(question.ends_with("\nCD3D,IL7R\nLYZ,S100A8"), "{question}");
     drop(server);
@@ -170,6 +173,24 @@ fn a_recorded_run_is_reproduced_offline_byte_for_byte_and_holds_no_key() {
     done(&screader(folder.path(), &["report", "first"]));
     let page = std::fs::read_to_string(folder.path().join("first/report.html")).unwrap();
     assert!(page.contains("What was asked and answered") && page.contains("Macrophages"));
+}
+
+#[test]
+fn genes_that_tell_how_busy_a_cell_is_are_left_out_unless_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "cluster,gene\n0,RPS27\n0,MT-CO1\n0,CD3D\n0,IL7R\n1,LYZ\n1,Rpl13a\n1,RPS6KA1\n";
+    std::fs::write(folder.path().join("markers.csv"), table).unwrap();
+    let asked = |more: &[&str]| {
+        let first = ["annotate", "markers.csv", "--provider", "openai", "--model", "m"];
+        let last = ["--dry-run", "--out", "out", "--n-markers", "3"];
+        let output = screader(folder.path(), &[&first[..], &last, more].concat());
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let question = asked(&[]);
+    assert!(question.contains("\nCD3D,IL7R\nLYZ,RPS6KA1\n"), "{question}");
+    let question = asked(&["--all-genes"]);
+    assert!(question.contains("\nRPS27,MT-CO1,CD3D\nLYZ,Rpl13a,RPS6KA1\n"), "{question}");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Questions {
     pub temperature: f64,
     /// Seed of the first time.
     pub seed: u64,
+    /// Tokens of an answer at most; unless said, as the provider has it.
+    pub max_tokens: Option<u32>,
     /// Whether the web may be searched.
     pub web: bool,
     /// Questions at once.
@@ -85,7 +87,7 @@ impl Questions {
             temperature: self.temperature,
             top_p: 1.0,
             seed: Some(self.seed + time),
-            max_tokens: None,
+            max_tokens: self.max_tokens,
             stop: Vec::new(),
             web: self.web,
         }
@@ -295,6 +297,7 @@ mod tests {
             temperature: 0.0,
             seed: 7,
             web: false,
+            max_tokens: None,
             concurrency: 1,
         }
     }

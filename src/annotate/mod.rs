@@ -20,5 +20,7 @@ pub use match_markers::{GENES_OF_A_GENOME, match_markers};
 pub use overlap::{MarkerOverlap, marker_overlap};
 pub use parse::parse_answers;
 pub use prompt::Prompt;
-pub use record::{Answer, ClusterAnnotation, ClusterAnnotations, UNKNOWN, read_annotations};
+pub use record::{
+    ANNOTATIONS, Answer, ClusterAnnotation, ClusterAnnotations, UNKNOWN, read_annotations,
+};
 pub use vote::{normal_form, vote};

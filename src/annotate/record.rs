@@ -9,6 +9,8 @@ use crate::{Error, Result, whole_file};
 
 /// The name of a cluster that cannot be told.
 pub const UNKNOWN: &str = "unknown";
+/// Name of the file in the folder of a run.
+pub const ANNOTATIONS: &str = "annotations.json";
 /// Version of the file.
 const VERSION: u32 = 1;
 
@@ -103,7 +105,7 @@ impl ClusterAnnotations {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let path = folder.join("annotations.csv");
         whole_file::write(&path, &self.table(&path)?)?;
-        let path = folder.join("annotations.json");
+        let path = folder.join(ANNOTATIONS);
         let json = serde_json::to_vec_pretty(self);
         whole_file::write(&path, &json.map_err(|error| Error::io(&path, "write")(error.into()))?)
     }
@@ -148,7 +150,12 @@ impl ClusterAnnotations {
 /// # Errors
 /// A file that is not there, or of another layout.
 pub fn read_annotations(folder: &Path) -> Result<ClusterAnnotations> {
-    let path = folder.join("annotations.json");
+    let path = folder.join(ANNOTATIONS);
+    if !path.is_file() {
+        let found = if folder.is_file() { "another file" } else { "none" };
+        let expected = format!("a folder of `screader annotate` with its {ANNOTATIONS}");
+        return Err(Error::input(folder.display(), expected, found, "name that folder"));
+    }
     let bytes = std::fs::read(&path).map_err(Error::io(&path, "open"))?;
     let read: std::result::Result<ClusterAnnotations, _> = serde_json::from_slice(&bytes);
     let wrong = |found: String| {

@@ -145,6 +145,7 @@ impl AblateArgs {
     fn known(&self) -> Result<Known> {
         let most = self.n_markers.iter().copied().max().unwrap_or(0);
         let input = self.input.read(most)?;
+        input.notes().iter().for_each(|note| eprintln!("note: {note}"));
         let truth = match &input.cells {
             None => self.truth_of(&input.clusters)?,
             Some(cells) => {

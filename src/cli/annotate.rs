@@ -165,7 +165,7 @@ impl AnnotateArgs {
             left_for: Vec::new(),
             usage: Default::default(),
             dollars: None,
-            notes: Vec::new(),
+            notes: input.notes(),
             clusters: Vec::new(),
         }
     }
@@ -179,7 +179,7 @@ impl AnnotateArgs {
             |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
         record.models = self.input.marker_table.iter().filter_map(name).collect();
         record.repeats = 1;
-        record.notes = catalogue.notes;
+        record.notes.extend(catalogue.notes);
         Ok(())
     }
 

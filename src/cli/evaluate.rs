@@ -12,8 +12,8 @@ use crate::annotate::GENES_OF_A_GENOME;
 use crate::genes::Species;
 use crate::ontology::CellOntology;
 use crate::score::GptCellType;
-use crate::{Error, Result};
-use compare::{Compared, as_text, write_confusion, write_pairs};
+use crate::{Error, Result, whole_file};
+use compare::{Compared, as_text, require_confusion, write_confusion, write_pairs};
 
 /// Compare labels with the truth, layer by layer, or markers of clusters with known ones of their labels.
 ///
@@ -62,8 +62,8 @@ pub(super) struct EvaluateArgs {
     /// Write each pair of true and given label with its layer and its rows.
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
-    /// Write the confusion matrix, true labels down, given ones across: as csv, or drawn where the name ends in .svg or
-    /// .png.
+    /// Write the confusion matrix, true labels down, given ones across: a table where the name ends in .csv, drawn
+    /// where it ends in .svg or .png.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["marker_table", "clusters"])]
     confusion: Option<PathBuf>,
     /// Table of known markers, as for `screader annotate`; may be repeated.
@@ -86,6 +86,10 @@ pub(super) struct EvaluateArgs {
 impl EvaluateArgs {
     /// Run the verb.
     pub(super) fn run(self) -> Result<()> {
+        for path in [&self.out, &self.confusion].into_iter().flatten() {
+            whole_file::require_folder(path)?;
+        }
+        self.confusion.as_deref().map(require_confusion).transpose()?;
         let ontology = self.ontology.as_deref().map(CellOntology::read).transpose()?;
         if !self.marker_table.is_empty() {
             return self.compare_markers(ontology.as_ref());

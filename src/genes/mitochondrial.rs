@@ -77,7 +77,8 @@ pub fn mitochondrial_genes(var: &Frame) -> Vec<bool> {
     best
 }
 
-fn is_mitochondrial(name: &str) -> bool {
+/// Whether a name is the symbol or Ensembl's id of a mitochondrial gene.
+pub(crate) fn is_mitochondrial(name: &str) -> bool {
     let name = name.trim();
     if name.get(..3).is_some_and(|first| first.eq_ignore_ascii_case("MT-")) {
         return true;

@@ -40,6 +40,9 @@ pub(in crate::cli) struct ModelArgs {
     /// Seed of the first answer.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(in crate::cli) seed: u64,
+    /// Tokens of an answer at most, those that it reasons in among them [default: as the service has it].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(in crate::cli) max_tokens: Option<u32>,
     /// Questions at once.
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(in crate::cli) concurrency: usize,
@@ -82,6 +85,7 @@ impl ModelArgs {
             repeats,
             temperature: self.temperature.unwrap_or(usual),
             seed: self.seed,
+            max_tokens: self.max_tokens,
             web: self.web,
             concurrency: self.concurrency,
         }
@@ -143,7 +147,7 @@ impl Models<'_> {
         ChatPrice::of_model(model, self.base_url())
     }
 
-    /// What all questions cost at most.
+    /// What all questions cost at most, where no cluster is left out of an answer and asked about again.
     fn estimate(&self, questions: &Questions) -> Cost {
         let requests = questions.requests();
         let of_model = |model: &String| {
@@ -203,7 +207,8 @@ impl Models<'_> {
             None => searching,
         };
         if self.args.replay.is_none() {
-            eprintln!("asking    {}, at most {}", self.place(), self.estimate(questions));
+            let estimate = self.estimate(questions);
+            eprintln!("asking    {}, at most {estimate} if all is answered at once", self.place());
         }
         let progress = bar("questions");
         let found = ask(&model, questions, &progress);

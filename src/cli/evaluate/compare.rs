@@ -197,13 +197,24 @@ impl Compared {
     }
 }
 
-/// Write a confusion matrix: a picture where the name ends as that of one, else a table, a row for each true label, a
-/// column for each given one.
+/// Endings of a confusion matrix: the first a table, the others pictures.
+const CONFUSIONS: [&str; 3] = ["csv", "svg", "png"];
+
+/// Refuse a name of a confusion matrix that does not end as one that can be written.
+pub(super) fn require_confusion(path: &Path) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    if CONFUSIONS.iter().any(|known| ending.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    let expected = format!("a name that ends in one of {}", CONFUSIONS.join(", "));
+    let found = format!("'{}'", ending.to_string_lossy());
+    Err(Error::input(path.display(), expected, found, "end it so: a picture is svg or png"))
+}
+
+/// Write a confusion matrix: a picture, or a table with a row for each true label and a column for each given one.
 pub(super) fn write_confusion(path: &Path, map: &ConfusionMap) -> Result<()> {
-    if path
-        .extension()
-        .is_some_and(|end| ["svg", "png"].iter().any(|picture| end.eq_ignore_ascii_case(picture)))
-    {
+    let is_table = path.extension().is_some_and(|end| end.eq_ignore_ascii_case(CONFUSIONS[0]));
+    if !is_table {
         return map.write(path);
     }
     let mut table = vec![[&["truth".to_owned()], &map.labels[..]].concat()];

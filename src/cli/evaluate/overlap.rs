@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::EvaluateArgs;
 use super::compare::write_table;
-use crate::annotate::{Catalogue, MarkerOverlap, marker_overlap, read_annotations};
+use crate::annotate::{ANNOTATIONS, Catalogue, MarkerOverlap, marker_overlap, read_annotations};
 use crate::ontology::CellOntology;
 use crate::{Error, Result};
 
@@ -46,12 +46,7 @@ impl EvaluateArgs {
             ));
         };
         match path.parent() {
-            Some(folder) if path.ends_with("annotations.json") => Ok(folder),
-            _ if path.is_file() => {
-                let expected = "annotations.json of `screader annotate`, or its folder";
-                let remedy = "leave --marker-table out, or name the folder";
-                Err(Error::input(path.display(), expected, "another file", remedy))
-            }
+            Some(folder) if path.ends_with(ANNOTATIONS) => Ok(folder),
             _ => Ok(path),
         }
     }

@@ -5,14 +5,19 @@ use std::path::Path;
 
 use super::compare::Rows;
 use crate::cells::{Column, Frame};
-use crate::io::{self, ReadOptions};
+use crate::io::{CellBlocks, ReadOptions};
 use crate::{Error, Result};
 
 /// Read `obs` of an h5ad, or a csv or tsv with a header.
 pub(in crate::cli) fn read(path: &Path) -> Result<Frame> {
     let name = path.to_string_lossy().to_lowercase();
+    if path.is_dir() {
+        let remedy =
+            "name a file in it, as annotated.h5ad or annotations.csv of `screader annotate`";
+        return Err(Error::input(path.display(), "cells, or a table", "a folder", remedy));
+    }
     if !(name.ends_with(".csv") || name.ends_with(".tsv")) {
-        return Ok(io::read(path, &ReadOptions::default())?.obs);
+        return Ok(CellBlocks::open(path, &ReadOptions::default())?.obs().clone());
     }
     let wrong = |found: String| {
         Error::input(path.display(), "a table with a header", found, "save it as csv")
