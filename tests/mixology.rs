@@ -137,7 +137,8 @@ fn medians_and_ranks_agree_with_numpy() {
     }
 
     let config = RankConfig { top_genes: 12, ..Default::default() };
-    let statistics = GeneStatistics { medians, highly_variable: None, spread: None, weights: None };
+    let statistics =
+        GeneStatistics { medians, highly_variable: None, spread: None, weights: None, types: None };
     let ranked = rank_cells(&matrix, &columns, &statistics, &config).unwrap();
     for (cell, best) in goldens["best"].as_array().unwrap().iter().enumerate() {
         let found: Vec<f64> = ranked.cell(cell).0.iter().map(|&gene| f64::from(gene)).collect();

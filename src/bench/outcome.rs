@@ -18,8 +18,10 @@ pub struct Outcome {
     pub predicted: Vec<usize>,
     /// How sure the method is of it, from 0 to 1.
     pub confidence: Vec<f32>,
-    /// The confidence below which the method itself would say "unknown".
-    pub unknown_below: Option<f32>,
+    /// How new the method takes each cell to be, where it goes by more than its confidence.
+    pub novelty: Option<Vec<f32>>,
+    /// Which cells the method itself calls "unknown", where it does so.
+    pub unknown: Option<Vec<bool>>,
     /// The test cells as the method sees them, `[cells, dimensions]`.
     pub embedding: Option<Dense>,
     /// Seconds of learning.
@@ -78,8 +80,12 @@ pub struct Record {
     pub predicted: Vec<usize>,
     /// Confidence of each.
     pub confidence: Vec<f32>,
-    /// The method's own threshold of "unknown".
-    pub unknown_below: Option<f32>,
+    /// How new the method takes each to be, where it goes by more than its confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Vec<f32>>,
+    /// Which of them the method itself calls "unknown", where it does so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Vec<bool>>,
     /// The test cells as the method sees them, kept of the first trial, for the report's pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vec<Vec<f32>>>,

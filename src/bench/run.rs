@@ -129,7 +129,8 @@ impl Bench<'_> {
             truth,
             predicted: outcome.predicted.iter().map(|&class| trial.classes[class]).collect(),
             confidence: outcome.confidence,
-            unknown_below: outcome.unknown_below,
+            novelty: outcome.novelty,
+            unknown: outcome.unknown,
             embedding: outcome.embedding.filter(|_| embeds).map(|cells| {
                 cells.values.chunks(cells.n_cols.max(1)).map(<[f32]>::to_vec).collect()
             }),

@@ -211,19 +211,24 @@ fn novelty(records: &[&Record]) -> Option<Novelty> {
     for record in records {
         let (new, known): (Vec<usize>, Vec<usize>) =
             (0..record.truth.len()).partition(|&cell| is_new(record, cell));
-        let confidence = |cells: &[usize]| -> Vec<f32> {
-            cells.iter().map(|&cell| record.confidence[cell]).collect()
-        };
-        let (new, known) = (confidence(&new), confidence(&known));
-        let below = |cells: &[f32]| {
-            record.unknown_below.map(|threshold| {
-                cells.iter().filter(|&&cell| cell < threshold).count() as f64 / cells.len() as f64
+        let called_unknown = |cells: &[usize]| {
+            record.unknown.as_ref().map(|unknown| {
+                let called = cells.iter().filter(|&&cell| unknown[cell]).count();
+                called as f64 / cells.len() as f64
             })
         };
-        if let Some(auroc) = novelty_auroc(&new, &known) {
-            let recall_at_95 = novelty_recall(&new, &known, KEPT).unwrap_or(0.0);
-            let kept = below(&known).map(|lost| 1.0 - lost);
-            trials.push(Novelty { auroc, recall_at_95, recall: below(&new), kept });
+        let familiarity = |cells: &[usize]| -> Vec<f32> {
+            let of = |&cell: &usize| match &record.novelty {
+                Some(novelty) => -novelty[cell],
+                None => record.confidence[cell],
+            };
+            cells.iter().map(of).collect()
+        };
+        let (of_new, of_known) = (familiarity(&new), familiarity(&known));
+        if let Some(auroc) = novelty_auroc(&of_new, &of_known) {
+            let recall_at_95 = novelty_recall(&of_new, &of_known, KEPT).unwrap_or(0.0);
+            let kept = called_unknown(&known).map(|lost| 1.0 - lost);
+            trials.push(Novelty { auroc, recall_at_95, recall: called_unknown(&new), kept });
         }
     }
     let count = trials.len() as f64;

@@ -191,16 +191,17 @@ pub struct ClassResult {
     pub cells: usize,
 }
 
-/// How well cells of a type that was not learned are told from the others by low confidence.
+/// How well cells of a type that was not learned are told from the others, by low confidence or by what else the
+/// method goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Novelty {
-    /// Chance that a new cell has less confidence than a known one.
+    /// Chance that a new cell is taken for newer than a known one.
     pub auroc: f64,
     /// Part of the new cells called unknown at the threshold that keeps 95 % of the known ones.
     pub recall_at_95: f64,
-    /// Part of the new cells under the method's own threshold, where it has one.
+    /// Part of the new cells that the method itself calls unknown, where it does so.
     pub recall: Option<f64>,
-    /// Part of the known cells over the method's own threshold, where it has one.
+    /// Part of the known cells that it does not.
     pub kept: Option<f64>,
 }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::baselines::GenePtConfig;
 use crate::cells::CsrMatrix;
-use crate::rank::{GeneSpread, GeneStatistics, GeneWeights, MeasuredCells, RankConfig};
+use crate::rank::{
+    GeneSpread, GeneStatistics, GeneWeights, MeasuredCells, RankConfig, TypeDistances,
+};
 use crate::train::splits::SplitConfig;
 use crate::{Error, Result};
 
@@ -195,6 +197,8 @@ pub enum ClassWeights {
 pub struct InferConfig {
     /// Precision on the validation cells that the "unknown" threshold must reach.
     pub unknown_precision: f64,
+    /// Share of the validation cells whose novelty must not make them "unknown".
+    pub novelty_kept: f64,
 }
 
 /// A named set of settings.
@@ -258,12 +262,12 @@ impl Config {
         toml::to_string(self).unwrap_or_else(|error| unreachable!("settings are tables: {error}"))
     }
 
-    /// Measure training cells: what ranking needs, and what the path around the backbone and the genes' own
-    /// weights do, where they are asked for. `matrix` is log1p-CP10k, `[cells, genes]`; the gene table has
+    /// Measure training cells: what ranking needs, and what the path around the backbone, the genes' own weights and
+    /// the distances from types do, where they are asked for. `matrix` is log1p-CP10k, `[cells, genes]`; the gene table has
     /// `table_rows` rows; `labels` are the cells' classes, of `n_classes`.
     ///
     /// # Errors
-    /// Those of [`GeneStatistics::fit`] and [`GeneWeights::fit`].
+    /// Those of [`GeneStatistics::fit`], [`GeneWeights::fit`] and [`TypeDistances::fit`].
     pub fn measure(
         &self,
         matrix: &CsrMatrix,
@@ -275,9 +279,12 @@ impl Config {
         let mut statistics = GeneStatistics::fit(matrix, gene_rows, table_rows, &self.rank)?;
         if self.model.pool_size > 0 {
             let spread = GeneSpread::fit(matrix, gene_rows)?.most_variable(self.model.pool_genes);
+            let measured = MeasuredCells::new(matrix, gene_rows, &spread)?;
             if self.model.gene_weights {
-                let measured = MeasuredCells::new(matrix, gene_rows, &spread)?;
                 statistics.weights = Some(GeneWeights::fit(&measured, labels, n_classes)?);
+            }
+            if self.infer.novelty_kept < 1.0 {
+                statistics.types = TypeDistances::fit(&measured, labels, n_classes)?;
             }
             statistics.spread = Some(spread);
         }
@@ -320,6 +327,11 @@ impl Config {
             (model.head_layers > 1, "model.head_layers", "at least 2"),
             (model.pool_genes > 0, "model.pool_genes", "at least 1"),
             (model.pe_dim > 0 && model.pe_dim % 2 == 0, "model.pe_dim", "an even number above 0"),
+            (
+                self.infer.novelty_kept > 0.0 && self.infer.novelty_kept <= 1.0,
+                "infer.novelty_kept",
+                "above 0, at most 1",
+            ),
             (share(self.data.minimum_coverage), "data.minimum_coverage", "from 0 to below 1"),
         ];
         match rules.iter().find(|(holds, _, _)| !holds) {

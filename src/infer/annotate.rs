@@ -185,12 +185,14 @@ fn annotations<B: Backend>(
         Some(answer.top.iter().map(one).collect::<Vec<_>>().join("; "))
     };
     let confidence = answers.iter().map(|answer| f64::from(answer.confidence)).collect();
+    let novelty = |answer: &Answer| answer.novelty.map_or(f64::NAN, f64::from);
     let command: Vec<String> = std::env::args().collect();
     let uns = |key: &str, value: String| (key.to_string(), value);
     Annotations {
         obs: vec![
             ("screader_cell_type".to_string(), Column::categorical(&labels)),
             ("screader_confidence".to_string(), Column::Float(confidence)),
+            ("screader_novelty".to_string(), Column::Float(answers.iter().map(novelty).collect())),
             ("screader_best_cell_type".to_string(), Column::categorical(&best)),
             ("screader_top_3".to_string(), Column::Text(answers.iter().map(top).collect())),
         ],

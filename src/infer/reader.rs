@@ -145,8 +145,9 @@ pub fn read_block<B: Backend>(
     let weight = Calibration::text_weight(calibration);
     add_gene_weights(&mut readout.logits, readable.by_genes.as_ref(), &cells, weight);
     let of_cells = |n_cols: usize, values| Dense { n_rows: cells.len(), n_cols, values };
+    let logits = of_cells(card.trainable.classes, readout.logits);
     Ok(ReadBlock {
-        answers: answers(&of_cells(card.trainable.classes, readout.logits), calibration)?,
+        answers: answers(&logits, readable.distances.as_deref(), calibration)?,
         states: of_cells(card.trainable.features(), readout.states),
     })
 }

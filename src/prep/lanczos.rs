@@ -97,7 +97,10 @@ impl Lanczos {
 
 /// All eigenpairs of a small symmetric matrix `[size, size]`, largest first; `None` where the iteration
 /// fails.
-fn symmetric_eigenpairs(matrix: &[f64], size: usize) -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
+pub(crate) fn symmetric_eigenpairs(
+    matrix: &[f64],
+    size: usize,
+) -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
     let matrix = Mat::from_fn(size, size, |row, column| matrix[row * size + column]);
     let found = matrix.self_adjoint_eigen(Side::Lower).ok()?;
     // faer gives them rising.

@@ -32,6 +32,7 @@ pub(crate) use highly_variable::by_dispersion;
 pub use highly_variable::{HighlyVariableGenes, HvgFlavor, highly_variable_genes};
 pub use inflection::{Inflection, InflectionPoint, inflection, inflections};
 pub use knee::{KneePoint, knee, kneedle};
+pub(crate) use lanczos::symmetric_eigenpairs;
 pub use leiden::{LeidenConfig, leiden, modularity};
 pub use nearest::{Metric, Nearest, nearest};
 pub use neighbors::{EXACT_TO, N_NEIGHBORS, Neighbors, neighbors};

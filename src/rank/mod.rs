@@ -4,7 +4,8 @@
 //! any cells into [`RankedCells`]. How an embedding, its rank and its value become one vector is the
 //! network's business ([`screader_models::reader::Combine`]); the sinusoids for it come from
 //! [`positional_encoding`]. Beside the sequence, [`MeasuredCells`] hold what the path around the backbone
-//! reads; [`ReadableCells`] are both. [`GeneWeights`] are what genes say by themselves, without text.
+//! reads; [`ReadableCells`] are both. [`GeneWeights`] are what genes say by themselves, without text,
+//! and [`TypeDistances`] how far a cell lies from every type that was learned.
 
 mod config;
 mod gene_map;
@@ -15,6 +16,7 @@ mod positions;
 mod ranked;
 mod readable;
 mod statistics;
+mod type_distances;
 
 pub use config::{NoMedian, RankConfig, Select, ValueScale};
 pub use gene_weights::GeneWeights;
@@ -23,3 +25,4 @@ pub use positions::positional_encoding;
 pub use ranked::{Expression, RankedCells, rank_cells};
 pub use readable::ReadableCells;
 pub use statistics::{GeneMedians, GeneStatistics};
+pub use type_distances::TypeDistances;

@@ -16,6 +16,8 @@ pub struct ReadableCells {
     pub measured: MeasuredCells,
     /// Log-probabilities by each gene's own weights, `[cells, classes]`, where they are asked for and known.
     pub by_genes: Option<Dense>,
+    /// Distance of each cell from the nearest type, where it is asked for and known.
+    pub distances: Option<Vec<f32>>,
 }
 
 impl ReadableCells {
@@ -36,6 +38,7 @@ impl ReadableCells {
         };
         let by_genes = statistics.weights.as_ref().and_then(|one| one.log_probabilities(&measured));
         let ranked = rank_cells(expression, gene_rows, statistics, config)?;
-        Ok(Self { ranked, measured, by_genes })
+        let distances = statistics.types.as_ref().and_then(|types| types.nearest(&measured));
+        Ok(Self { ranked, measured, by_genes, distances })
     }
 }

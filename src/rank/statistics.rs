@@ -8,6 +8,7 @@ use super::gene_map::{Addition, GeneMap, refuse_entry};
 use super::gene_weights::GeneWeights;
 use super::hvg::select_highly_variable;
 use super::measured::GeneSpread;
+use super::type_distances::TypeDistances;
 use crate::Result;
 use crate::cells::CsrMatrix;
 
@@ -32,6 +33,9 @@ pub struct GeneStatistics {
     /// What those genes say by themselves, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<GeneWeights>,
+    /// Where the types lie in expression, where that is asked for and can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<TypeDistances>,
 }
 
 impl GeneMedians {
@@ -108,7 +112,7 @@ impl GeneStatistics {
             }
             Select::MedianRank | Select::RawRank => None,
         };
-        Ok(Self { medians, highly_variable, spread: None, weights: None })
+        Ok(Self { medians, highly_variable, spread: None, weights: None, types: None })
     }
 }
 

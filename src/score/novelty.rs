@@ -1,4 +1,5 @@
-//! Whether cells of a type that was not learned are told by their low confidence.
+//! Whether cells of a type that was not learned are told by their low confidence, or by whatever else is low where
+//! cells are new.
 
 /// The chance that a new cell has less confidence than a known one, ties counted half: the area under the
 /// ROC curve of "new" by low confidence (Mann and Whitney 1947). Nothing without cells of both kinds.

@@ -5,9 +5,11 @@ use std::fmt::{self, Display};
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::add_gene_weights;
+use super::novelty::Novelty;
 use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
+use crate::config::InferConfig;
 use crate::score::{
     UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
     softmax_confidence, unknown_threshold,
@@ -33,6 +35,9 @@ pub struct Calibration {
     pub temperature: f64,
     /// The confidence below which the answer is "unknown".
     pub unknown: UnknownThreshold,
+    /// What is usual among the validation cells, where it can be told how far they lie from the types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
     /// Expected calibration error on the validation cells, before and after.
     pub expected_error: [f64; 2],
     /// Number of validation cells.
@@ -42,10 +47,14 @@ pub struct Calibration {
 impl Display for Calibration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let UnknownThreshold { threshold, precision, coverage, reached_target } = self.unknown;
+        let novelty = match self.novelty {
+            Some(novelty) => format!(", and above a novelty of {:.1}", novelty.limit),
+            None => String::new(),
+        };
         write!(
             f,
             "\"unknown\" below {threshold:.2}, which keeps {:.0} % of {} validation cells, {:.1} % of \
-             them right{}; calibration error {:.3}, {:.3} before",
+             them right{}{novelty}; calibration error {:.3}, {:.3} before",
             100.0 * coverage,
             self.cells,
             100.0 * precision,
@@ -57,12 +66,12 @@ impl Display for Calibration {
 }
 
 impl Calibration {
-    /// Choose text weight, temperature and threshold on the validation cells of `task`, at least one, by the
-    /// class scores that the network gives them, `[cells, classes]`.
+    /// Choose text weight, temperature and thresholds on the validation cells of `task`, at least one, by the
+    /// class scores that the network gives them, `[cells, classes]`, and by their distances from the types.
     ///
     /// # Errors
     /// A score that is not finite.
-    pub fn fit(task: &Task, network: &Dense, precision: f64) -> Result<Self> {
+    pub fn fit(task: &Task, network: &Dense, config: &InferConfig) -> Result<Self> {
         let cells = &task.split.validation;
         let truth: Vec<usize> = cells.iter().map(|&cell| task.labels[cell]).collect();
         let by_genes = task.readable.by_genes.as_ref();
@@ -89,10 +98,14 @@ impl Calibration {
         };
         let (before, right) = judged(1.0)?;
         let (after, _) = judged(temperature)?;
+        let distances = task.readable.distances.as_ref();
+        let distances =
+            distances.map(|all| cells.iter().map(|&cell| all[cell]).collect::<Vec<f32>>());
         Ok(Self {
             text_weight,
             temperature,
-            unknown: unknown_threshold(&after, &right, precision)?,
+            unknown: unknown_threshold(&after, &right, config.unknown_precision)?,
+            novelty: distances.and_then(|one| Novelty::fit(&after, &one, config.novelty_kept)),
             expected_error: [
                 expected_calibration_error(&before, &right, BINS)?,
                 expected_calibration_error(&after, &right, BINS)?,
@@ -115,6 +128,10 @@ mod tests {
 
     const CELLS: usize = 60;
 
+    fn config() -> InferConfig {
+        InferConfig { unknown_precision: 0.9, novelty_kept: 0.95 }
+    }
+
     /// Cells of three types, all of them to validate by; `scores` are the genes' log-probabilities.
     fn task(scores: impl Fn(usize, usize) -> f32) -> Task {
         let labels: Vec<usize> = (0..CELLS).map(|cell| cell % 3).collect();
@@ -130,6 +147,7 @@ mod tests {
                 highly_variable: None,
                 spread: None,
                 weights: None,
+                types: None,
             },
         }
     }
@@ -151,7 +169,8 @@ mod tests {
     #[test]
     fn the_text_counts_as_much_as_it_has_shown_to_know() {
         let weight = |genes: usize, text: usize| {
-            let calibration = Calibration::fit(&task(witness(genes)), &dense(witness(text)), 0.9);
+            let calibration =
+                Calibration::fit(&task(witness(genes)), &dense(witness(text)), &config());
             calibration.unwrap().text_weight
         };
         assert_eq!(
@@ -167,7 +186,7 @@ mod tests {
         assert_eq!(Calibration::text_weight(None), UNTESTED_TEXT_WEIGHT);
         let mut alone = task(witness(3));
         alone.readable.by_genes = None;
-        let calibration = Calibration::fit(&alone, &dense(witness(5)), 0.9).unwrap();
+        let calibration = Calibration::fit(&alone, &dense(witness(5)), &config()).unwrap();
         assert_eq!(calibration.text_weight, 1.0);
         assert_eq!(Calibration::text_weight(Some(&calibration)), 1.0);
     }

@@ -12,8 +12,9 @@ use super::task::Task;
 use crate::Result;
 use crate::cells::Dense;
 
-/// Calibrate `best`, whose trained tensors are `trainable`, on the validation cells of `task`; then, since these have told all that they can as cells
-/// that were held out, learn the genes' own weights of them too. Without validation cells nothing changes.
+/// Calibrate `best`, whose trained tensors are `trainable`, on the validation cells of `task`; then, since these have
+/// told all that they can as cells that were held out, learn the genes' own weights of them too. Distances from the
+/// types stay as they were calibrated. Without validation cells nothing changes.
 ///
 /// # Errors
 /// Scores that are not finite.
@@ -30,8 +31,7 @@ pub fn settle<B: Backend>(
     let size = best.config.train.micro_batch_size;
     let values = read_cells(annotator, trainable, &task.readable, cells, size, |_| {}).logits;
     let network = Dense { n_rows: cells.len(), n_cols: task.classes.len(), values };
-    let precision = best.config.infer.unknown_precision;
-    best.card.calibration = Some(Calibration::fit(task, &network, precision)?);
+    best.card.calibration = Some(Calibration::fit(task, &network, &best.config.infer)?);
     if task.statistics.weights.is_some() {
         task.learn_gene_weights_of_all()?;
         best.statistics.weights.clone_from(&task.statistics.weights);

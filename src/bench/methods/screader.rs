@@ -240,7 +240,9 @@ impl Fit<'_> {
         Ok(Outcome {
             predicted: read.answers.iter().map(|answer| answer.class).collect(),
             confidence: read.answers.iter().map(|answer| answer.confidence).collect(),
-            unknown_below: best.card.calibration.map(|one| one.unknown.threshold),
+            novelty: read.answers.iter().map(|answer| answer.novelty).collect(),
+            unknown: (best.card.calibration.is_some())
+                .then(|| read.answers.iter().map(|answer| answer.unknown).collect()),
             embedding: Some(read.states),
             fit_seconds,
             read_seconds: began.elapsed().as_secs_f64(),
