@@ -179,6 +179,11 @@ impl ClusterArgs {
         let mut summary = self.summary(&prepared, &found);
         let table = self.markers.as_ref().map(|path| markers::table(&prepared, &found, path));
         let table = table.transpose()?;
+        if !results::can_rank(&prepared.var) {
+            eprintln!(
+                "ranked    not in the h5ad, since names of genes are not in ASCII; --markers has them"
+            );
+        }
         output::write(prepared, &found, &config, &quality, &self.data, &self.out)?;
         if let (Some(path), Some(table)) = (&self.markers, table) {
             whole_file::write(path, &table)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measured::MeasuredCells;
 use crate::Result;
-use crate::baselines::{LogisticConfig, LogisticRegression};
+use crate::baselines::{LogisticConfig, SelectedRegression, SelectionConfig};
 use crate::cells::Dense;
 
 /// Least log-probability that is said of a type: weights of a few thousand cells rule nothing out.
@@ -26,23 +26,25 @@ pub struct GeneWeights {
 }
 
 impl GeneWeights {
-    /// Learn from `cells` and their classes, all of them below `n_classes`.
+    /// Learn from `cells` and their classes, all of them below `n_classes`, as the baseline of the comparison does:
+    /// genes that tell no class apart get no weight.
     ///
     /// # Errors
-    /// Those of [`LogisticRegression::fit`], as fewer than two classes.
+    /// Those of [`SelectedRegression::fit`], as fewer than two classes.
     pub fn fit(cells: &MeasuredCells, labels: &[usize], n_classes: usize) -> Result<Self> {
-        let config = LogisticConfig::default();
-        let model = LogisticRegression::fit(cells.expression(), labels, n_classes, &config)?;
-        let mut scores = model.intercepts;
-        let rows = model.weights.values.chunks_exact(n_classes);
-        for (&mean, weights) in cells.means().iter().zip(rows) {
-            for (score, weight) in scores.iter_mut().zip(weights) {
-                *score += f64::from(mean) * f64::from(*weight);
-            }
+        let (selection, config) = (SelectionConfig::default(), LogisticConfig::default());
+        let expression = cells.expression();
+        let model = SelectedRegression::fit(expression, labels, n_classes, &selection, &config)?;
+        let mut scores = model.regression.intercepts;
+        let mut all = vec![0f32; cells.genes.len() * n_classes];
+        let rows = model.regression.weights.values.chunks_exact(n_classes);
+        for (&column, weights) in model.genes.iter().zip(rows) {
+            all[column * n_classes..(column + 1) * n_classes].copy_from_slice(weights);
+            add(&mut scores, Some(weights), cells.means()[column]);
         }
         // A class without a training cell has none; JSON knows no infinity.
         let intercepts = scores.into_iter().map(|score| score.max(-1e6) as f32).collect();
-        Ok(Self { genes: cells.genes.clone(), weights: model.weights.values, intercepts })
+        Ok(Self { genes: cells.genes.clone(), weights: all, intercepts })
     }
 
     /// Logarithm of each type's probability, `[cells, classes]`; nothing where none of the measured genes
@@ -87,6 +89,7 @@ fn log_softmax(scores: &[f64], row: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baselines::LogisticRegression;
     use crate::cells::CsrMatrix;
     use crate::rank::GeneSpread;
 

@@ -153,20 +153,14 @@ pub fn negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64
     losses(logits, truth, temperature).map(|(_, loss)| loss).sum::<f64>() / truth.len() as f64
 }
 
-/// [`negative_log_likelihood`] where every class that has cells counts alike, however many they are, as in
-/// macro-F1.
-pub fn macro_negative_log_likelihood(logits: &Dense, truth: &[usize], temperature: f64) -> f64 {
-    let mut of_class = vec![(0.0, 0usize); logits.n_cols];
-    for (class, loss) in losses(logits, truth, temperature) {
-        of_class[class].0 += loss;
-        of_class[class].1 += 1;
-    }
-    let means: Vec<f64> = of_class
-        .iter()
-        .filter(|class| class.1 > 0)
-        .map(|&(sum, cells)| sum / cells as f64)
-        .collect();
-    means.iter().sum::<f64>() / means.len() as f64
+/// What each cell adds to [`negative_log_likelihood`] where every class that has cells counts alike, however many they
+/// are, as in macro-F1: the sum of all is that mean.
+pub fn macro_losses(logits: &Dense, truth: &[usize], temperature: f64) -> Vec<f64> {
+    let mut cells = vec![0usize; logits.n_cols];
+    truth.iter().for_each(|&class| cells[class] += 1);
+    let classes = cells.iter().filter(|cells| **cells > 0).count();
+    let part = |(class, loss): (usize, f64)| loss / (classes * cells[class]) as f64;
+    losses(logits, truth, temperature).map(part).collect()
 }
 
 /// Class and `-ln softmax(logits / temperature)[class]` of every cell.
@@ -255,9 +249,9 @@ mod tests {
         let values = [[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [1.0, 0.0]].concat();
         let logits = Dense { n_rows: 4, n_cols: 2, values };
         let surprise = |margin: f64| (1.0 + (-margin).exp()).ln();
-        let macro_loss = macro_negative_log_likelihood(&logits, &[0, 0, 0, 1], 1.0);
+        let macro_loss: f64 = macro_losses(&logits, &[0, 0, 0, 1], 1.0).iter().sum();
         assert!((macro_loss - (surprise(2.0) + surprise(-1.0)) / 2.0).abs() < 1e-6);
-        let absent = macro_negative_log_likelihood(&logits, &[0; 4], 1.0);
+        let absent: f64 = macro_losses(&logits, &[0; 4], 1.0).iter().sum();
         assert!((absent - (3.0 * surprise(2.0) + surprise(1.0)) / 4.0).abs() < 1e-6);
     }
 }

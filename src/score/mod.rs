@@ -14,7 +14,7 @@ mod token_set;
 
 pub use broad_type::broad_type;
 pub use calibration::{
-    UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
+    UnknownThreshold, expected_calibration_error, fit_temperature, macro_losses,
     negative_log_likelihood, softmax_confidence, unknown_threshold,
 };
 pub use confusion::{ClassScores, Confusion, Scores};

@@ -11,20 +11,20 @@ use crate::Result;
 use crate::cells::Dense;
 use crate::config::InferConfig;
 use crate::score::{
-    UnknownThreshold, expected_calibration_error, fit_temperature, macro_negative_log_likelihood,
+    UnknownThreshold, expected_calibration_error, fit_temperature, macro_losses,
     softmax_confidence, unknown_threshold,
 };
 
 /// Bins of the reported calibration error, as in Guo et al. 2017.
 const BINS: usize = 15;
 
-/// Weights of the text beside the genes' own that are tried after 1, by the loss on the validation cells averaged
+/// Weights of the text beside the genes' own that are tried, falling, by the loss on the validation cells averaged
 /// over types: by the cells alone, those of rare types would have no say.
-const LESSER_TEXT_WEIGHTS: [f32; 4] = [0.5, 0.25, 0.1, 0.0];
+const TEXT_WEIGHTS: [f32; 5] = [1.0, 0.5, 0.25, 0.1, 0.0];
 
 /// Weight of the text where no validation cell has tested what was learned of it: of a few cells a network
 /// learns to be surer than it should.
-const UNTESTED_TEXT_WEIGHT: f32 = 0.1;
+const UNTESTED_TEXT_WEIGHT: f32 = 0.0;
 
 /// How scores become a confidence, and below which confidence a cell is called unknown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,21 +75,16 @@ impl Calibration {
         let cells = &task.split.validation;
         let truth: Vec<usize> = cells.iter().map(|&cell| task.labels[cell]).collect();
         let by_genes = task.readable.by_genes.as_ref();
-        let tried = |weight: f32| -> Result<(f64, f32, f64, Dense)> {
+        let try_weight = |weight: f32| -> Result<Tried> {
             let mut logits = network.clone();
             add_gene_weights(&mut logits.values, by_genes, cells, weight);
             let temperature = fit_temperature(&logits, &truth)?;
-            let loss = macro_negative_log_likelihood(&logits, &truth, temperature);
-            Ok((loss, weight, temperature, logits))
+            let losses = macro_losses(&logits, &truth, temperature);
+            Ok(Tried { weight, losses, temperature, logits })
         };
-        let mut best = tried(1.0)?;
-        for weight in LESSER_TEXT_WEIGHTS.into_iter().filter(|_| by_genes.is_some()) {
-            let other = tried(weight)?;
-            if other.0 < best.0 {
-                best = other;
-            }
-        }
-        let (_, text_weight, temperature, logits) = best;
+        let weights = if by_genes.is_some() { &TEXT_WEIGHTS[..] } else { &TEXT_WEIGHTS[..1] };
+        let tried: Result<Vec<Tried>> = weights.iter().map(|&weight| try_weight(weight)).collect();
+        let Tried { weight: text_weight, temperature, logits, .. } = least_that_does(tried?);
         let judged = |temperature: f64| -> Result<(Vec<f32>, Vec<bool>)> {
             let answers = softmax_confidence(&logits, temperature)?;
             let right = answers.iter().zip(&truth).map(|(answer, truth)| answer.0 == *truth);
@@ -118,6 +113,36 @@ impl Calibration {
     pub fn text_weight(calibration: Option<&Self>) -> f32 {
         calibration.map_or(UNTESTED_TEXT_WEIGHT, |calibration| calibration.text_weight)
     }
+}
+
+/// A weight of the text, and what came of it on the validation cells.
+struct Tried {
+    weight: f32,
+    /// What each cell adds to the loss.
+    losses: Vec<f64>,
+    temperature: f64,
+    logits: Dense,
+}
+
+/// Of weights that fall, take the least whose loss is not above the lowest by more than one standard error of the
+/// difference (Breiman et al. 1984): genes that training knew speak for themselves unless the text is shown to add.
+fn least_that_does(mut tried: Vec<Tried>) -> Tried {
+    let loss = |one: &Tried| one.losses.iter().sum::<f64>();
+    let mut best = 0;
+    for place in 1..tried.len() {
+        if loss(&tried[place]) < loss(&tried[best]) {
+            best = place;
+        }
+    }
+    let does = |one: &Tried| {
+        let apart = one.losses.iter().zip(&tried[best].losses).map(|(a, b)| a - b);
+        let apart: Vec<f64> = apart.collect();
+        let (sum, count) = (apart.iter().sum::<f64>(), apart.len() as f64);
+        let squares: f64 = apart.iter().map(|one| (one - sum / count).powi(2)).sum();
+        sum <= (squares * count / (count - 1.0).max(1.0)).sqrt()
+    };
+    let least = tried.iter().rposition(does).unwrap_or(best);
+    tried.swap_remove(least)
 }
 
 #[cfg(test)]

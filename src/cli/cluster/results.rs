@@ -18,7 +18,7 @@ pub(super) fn results(found: &Clustered, config: &ClusterConfig, var: &Frame) ->
         ("leiden", dict(vec![("params", leiden(config))])),
         ("umap", dict(vec![("params", umap())])),
     ];
-    if !found.markers.is_empty() && var.index.iter().all(|name| name.is_ascii()) {
+    if !found.markers.is_empty() && can_rank(var) {
         uns.push(("rank_genes_groups", ranking(&found.markers, config.test, var)));
     }
     let obsp = [
@@ -30,6 +30,11 @@ pub(super) fn results(found: &Clustered, config: &ClusterConfig, var: &Frame) ->
         obsp: named(obsp.into()),
         uns: named(uns),
     }
+}
+
+/// Whether names of genes can stand in a table of ranked ones.
+pub(super) fn can_rank(var: &Frame) -> bool {
+    var.index.iter().all(|name| name.is_ascii())
 }
 
 /// Loadings of all genes, `[genes, comps]`: zeros where a gene is not variable.
