@@ -189,6 +189,18 @@ fn genes_that_tell_how_busy_a_cell_is_are_left_out_unless_asked_for() {
     };
     let question = asked(&[]);
     assert!(question.contains("\nCD3D,IL7R\nLYZ,RPS6KA1\n"), "{question}");
+    let price = ["--base-url", "https://models.example/v1", "--price", "2,10.5"];
+    let output = screader(
+        folder.path(),
+        &[
+            &["annotate", "markers.csv", "--provider", "openai", "--model", "m"][..],
+            &price,
+            &["--dry-run", "--out", "out"],
+        ]
+        .concat(),
+    );
+    // A thousand tokens of the answer, and some of the question.
+    assert!(said(&output).contains("0.010"), "{}", said(&output));
     let question = asked(&["--all-genes"]);
     assert!(question.contains("\nRPS27,MT-CO1,CD3D\nLYZ,Rpl13a,RPS6KA1\n"), "{question}");
 }

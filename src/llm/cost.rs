@@ -1,6 +1,7 @@
 //! What questions cost: estimated before, counted after, and stopped in time.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{ChatAnswer, ChatModel, ChatRequest, Tool, ToolRound, Turn, Usage};
@@ -42,6 +43,23 @@ pub struct ChatPrice {
     pub completion: f64,
     /// Whether it is the built-in one, of [`PRICES_OF`], rather than the user's.
     pub built_in: bool,
+}
+
+impl FromStr for ChatPrice {
+    type Err = String;
+
+    /// Read `2.50,10`: what a million tokens of the question take, and of the answer.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let dollars = |text: &str| {
+            text.trim().parse().ok().filter(|one: &f64| *one >= 0.0 && one.is_finite())
+        };
+        let both = text
+            .split_once(',')
+            .and_then(|(prompt, completion)| Some((dollars(prompt)?, dollars(completion)?)));
+        let (prompt, completion) =
+            both.ok_or("US dollars for a million tokens asked and answered, as 2.50,10")?;
+        Ok(Self { prompt, completion, built_in: false })
+    }
 }
 
 impl ChatPrice {
@@ -165,7 +183,7 @@ impl Purse {
                     "{:.4} spent or on their way and up to {dollars:.4} for the next question",
                     state.dollars + state.reserved
                 ),
-                "raise it; answers so far are kept where --cache or --record is given",
+                "raise it; answers so far are kept where --record is given",
             ));
         }
         state.reserved += dollars;

@@ -19,7 +19,7 @@ pub const OLLAMA_BASE_URL: &str = "http://localhost:11434";
 const PATH: &str = "/api/chat";
 /// What a user can do about a failure.
 const REMEDY: &str = "is Ollama running (`ollama serve`) and the address right? answers so far are \
-                      kept where --cache or --record is given; offline, use --provider markers";
+                      kept where --record is given; offline, use --provider markers";
 /// The smallest context that is asked for, Ollama's own default, in tokens.
 const SMALLEST_CONTEXT: usize = 4096;
 /// Tokens left for an answer of no stated length.

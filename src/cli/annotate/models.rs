@@ -52,12 +52,15 @@ pub(in crate::cli) struct ModelArgs {
     /// A SearXNG server to search with.
     #[arg(long, value_name = "URL", requires = "web")]
     search_url: Option<String>,
-    /// Write every question and answer to this file.
+    /// Write every question and answer to this file; what it answers already is not asked again.
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     record: Option<PathBuf>,
     /// Answer from a recording; nothing is asked.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// US dollars for a million tokens asked and a million answered, where it is not OpenAI's or has changed.
+    #[arg(long, value_name = "ASKED,ANSWERED")]
+    price: Option<ChatPrice>,
     /// Stop before more US dollars than this are spent.
     #[arg(long, value_name = "DOLLARS")]
     pub(in crate::cli) max_cost: Option<f64>,
@@ -144,7 +147,7 @@ impl Models<'_> {
     }
 
     fn price(&self, model: &str) -> Option<ChatPrice> {
-        ChatPrice::of_model(model, self.base_url())
+        self.args.price.or_else(|| ChatPrice::of_model(model, self.base_url()))
     }
 
     /// What all questions cost at most, where no cluster is left out of an answer and asked about again.

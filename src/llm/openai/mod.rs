@@ -19,7 +19,7 @@ use crate::service::{ApiKey, Failure, GivenUp, JsonService, Patience};
 use crate::{Error, Result};
 
 /// What a user can do about a failure.
-const REMEDY: &str = "answers so far are kept where --cache or --record is given; offline, use \
+const REMEDY: &str = "answers so far are kept where --record is given; offline, use \
                       --provider markers";
 
 /// A service at a base URL, asked at `{base}/chat/completions`, or for questions that may search the

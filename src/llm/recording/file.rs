@@ -46,7 +46,7 @@ impl RecordingFile {
                 path.display(),
                 "a new recording",
                 "a file that is there",
-                "choose another name; --cache goes on with an earlier run, --replay reproduces it",
+                "choose another name; --replay reproduces the run",
             ),
             _ => Error::io(path, "create")(error),
         })?;
