@@ -197,8 +197,14 @@ pub enum ClassWeights {
 pub struct InferConfig {
     /// Precision on the validation cells that the "unknown" threshold must reach.
     pub unknown_precision: f64,
-    /// Share of the validation cells whose novelty must not make them "unknown".
+    /// Share of the validation cells whose novelty must not make them "unknown"; a checkpoint from before it was
+    /// learned goes by confidence alone.
+    #[serde(default = "all_kept")]
     pub novelty_kept: f64,
+}
+
+fn all_kept() -> f64 {
+    1.0
 }
 
 /// A named set of settings.
@@ -391,6 +397,9 @@ mod tests {
         let config = Config::load(None, None, &[]).unwrap();
         assert_eq!(config, Config::default());
         assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+        // As a checkpoint of an earlier version has it.
+        let older = config.to_toml().replace("novelty_kept = 0.95\n", "");
+        assert_eq!(toml::from_str::<Config>(&older).unwrap().infer.novelty_kept, 1.0);
     }
 
     #[test]
