@@ -126,6 +126,7 @@ def compare(path, theirs, ours):
     """How two clusterings agree with each other, with the types that the cells were made of, and with scanpy's own from
     other seeds; then, since its neighbours are approximate, with scanpy's clusters of screader's neighbours."""
     import anndata
+    from communities import leiden, modularity
     from sklearn.metrics import adjusted_rand_score
 
     truth = anndata.read_h5ad(path, backed="r").obs.cell_type
@@ -133,11 +134,12 @@ def compare(path, theirs, ours):
     assert theirs.obs_names.equals(ours.obs_names), "other cells were kept"
     truth, of_scanpy, of_screader = truth[theirs.obs_names], theirs.obs.leiden, ours.obs.leiden
     both = theirs.obsp["distances"].astype(bool).multiply(ours.obsp["distances"].astype(bool))
-    seeds = other_seeds(theirs)
     graph = ours.obsp["connectivities"]
-    on_ours = other_seeds(ours)
+    seeds = list(leiden(theirs.obsp["connectivities"], range(1, 6)))
+    on_ours = list(leiden(graph, range(1, 6)))
     score = lambda a, b: round(float(adjusted_rand_score(a, b)), 4)  # noqa: E731
     span = lambda found: [min(found), max(found)]  # noqa: E731
+    quality = lambda found: round(float(modularity(graph, found)), 5)  # noqa: E731
     agreement = {
         "cells": len(truth),
         "clusters": {"scanpy": of_scanpy.nunique(), "screader": of_screader.nunique()},
@@ -151,42 +153,11 @@ def compare(path, theirs, ours):
             "types, screader": score(truth, of_screader),
         },
         "modularity on screader's neighbours": {
-            "scanpy": span([modularity(graph, found) for found in on_ours]),
-            "screader": modularity(graph, of_screader),
+            "scanpy": span([quality(found) for found in on_ours]),
+            "screader": quality(of_screader.cat.codes.to_numpy()),
         },
     }
     print(json.dumps(agreement))
-
-
-def other_seeds(cells):
-    """scanpy's clusters of a graph from the seeds 1 to 5."""
-    import anndata
-    import scanpy as sc
-
-    again, found = anndata.AnnData(obs=cells.obs[[]]), []
-    for seed in range(1, 6):
-        sc.tl.leiden(
-            again,
-            flavor="igraph",
-            n_iterations=2,
-            directed=False,
-            adjacency=cells.obsp["connectivities"],
-            random_state=seed,
-        )
-        found.append(again.obs.leiden.copy())
-    return found
-
-
-def modularity(graph, clusters):
-    """Newman's, of a weighted graph, both directions of each edge stored."""
-    import numpy as np
-
-    communities = clusters.cat.codes.to_numpy()
-    strengths = np.asarray(graph.sum(axis=1)).ravel().astype(np.float64)
-    edges = graph.tocoo()
-    same = communities[edges.row] == communities[edges.col]
-    inside = edges.data[same].astype(np.float64).sum() / strengths.sum()
-    return round(float(inside - ((np.bincount(communities, strengths) / strengths.sum()) ** 2).sum()), 5)
 
 
 verb, *rest = sys.argv[1:]

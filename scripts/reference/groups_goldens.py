@@ -32,6 +32,7 @@ import scanpy as sc  # noqa: E402
 import scipy.sparse  # noqa: E402
 from sklearn.metrics import adjusted_rand_score  # noqa: E402
 
+from communities import leiden, modularity  # noqa: E402
 from formula import signed, uniform  # noqa: E402
 from prep_goldens import COMPONENTS, DATA, NEIGHBOURS, digest, graph_of  # noqa: E402
 
@@ -83,23 +84,9 @@ def coefficients_of_two(cells):
     return short(of_gene[name] for name in cells.var_names)
 
 
-def modularity(graph, communities):
-    strengths = np.asarray(graph.sum(axis=1)).ravel().astype(np.float64)
-    total = strengths.sum()
-    edges = graph.tocoo()
-    same = communities[edges.row] == communities[edges.col]
-    inside = edges.data[same].astype(np.float64).sum() / total
-    return inside - ((np.bincount(communities, strengths) / total) ** 2).sum()
-
-
 def leiden_case(graph, labels):
     reached, agreement, counts = [], [], []
-    cells = anndata.AnnData(np.zeros((graph.shape[0], 1)))
-    for seed in range(SEEDS):
-        sc.tl.leiden(
-            cells, resolution=1, random_state=seed, flavor="igraph", n_iterations=2, directed=False, adjacency=graph
-        )
-        communities = cells.obs["leiden"].cat.codes.to_numpy()
+    for communities in leiden(graph, range(SEEDS)):
         reached.append(modularity(graph, communities))
         agreement.append(adjusted_rand_score(labels, communities))
         counts.append(int(communities.max()) + 1)

@@ -43,6 +43,14 @@ pub enum Field {
     F64(Vec<f64>),
 }
 
+impl Entry {
+    /// Texts with names.
+    pub fn texts<N: Into<String>>(texts: impl IntoIterator<Item = (N, String)>) -> Self {
+        let entry = |(name, text): (N, String)| (name.into(), Self::Text(text));
+        Self::Dict(texts.into_iter().map(entry).collect())
+    }
+}
+
 impl Field {
     /// Number of entries.
     pub fn len(&self) -> usize {

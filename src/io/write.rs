@@ -130,9 +130,7 @@ pub fn write_annotated(input: &Path, output: &Path, annotations: &Annotations) -
                 cells.obs.columns.retain(|(known, _)| known != name);
                 cells.obs.columns.push((name.clone(), column.clone()));
             }
-            let texts = annotations.uns.iter().cloned();
-            let texts = texts.map(|(name, text)| (name, Entry::Text(text))).collect();
-            let uns = vec![("screader".to_owned(), Entry::Dict(texts))];
+            let uns = vec![("screader".to_owned(), Entry::texts(annotations.uns.clone()))];
             let results = Results { uns, ..Results::default() };
             let root = root_tree(&cells, matrices(&cells), obsm_members(annotations), &results);
             replace(output, |temporary| write_file(temporary, output, &root))

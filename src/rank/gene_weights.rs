@@ -1,7 +1,6 @@
 //! What each gene by itself says of a cell's type: logistic regression's weights, beside the network that
 //! reads text.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::measured::MeasuredCells;
@@ -40,7 +39,9 @@ impl GeneWeights {
         let rows = model.regression.weights.values.chunks_exact(n_classes);
         for (&column, weights) in model.genes.iter().zip(rows) {
             all[column * n_classes..(column + 1) * n_classes].copy_from_slice(weights);
-            add(&mut scores, Some(weights), cells.means()[column]);
+            let mean = f64::from(cells.means()[column]);
+            let both = scores.iter_mut().zip(weights);
+            both.for_each(|(score, weight)| *score += mean * f64::from(*weight));
         }
         // A class without a training cell has none; JSON knows no infinity.
         let intercepts = scores.into_iter().map(|score| score.max(-1e6) as f32).collect();
@@ -50,40 +51,17 @@ impl GeneWeights {
     /// Logarithm of each type's probability, `[cells, classes]`; nothing where none of the measured genes
     /// has weights.
     pub fn log_probabilities(&self, cells: &MeasuredCells) -> Option<Dense> {
-        let n_cols = self.intercepts.len();
-        let place = |gene: &u32| self.genes.binary_search(gene).ok();
-        let places: Vec<Option<usize>> = cells.genes.iter().map(place).collect();
-        if places.iter().all(Option::is_none) {
-            return None;
-        }
-        let of =
-            |column: usize| places[column].map(|at| &self.weights[at * n_cols..(at + 1) * n_cols]);
-        let mut unexpressed: Vec<f64> = self.intercepts.iter().map(|&score| score.into()).collect();
-        for (column, mean) in cells.means().iter().enumerate() {
-            add(&mut unexpressed, of(column), -mean);
-        }
-        let mut values = vec![0f32; cells.n_cells() * n_cols];
-        values.par_chunks_mut(n_cols).enumerate().for_each(|(cell, row)| {
-            let mut scores = unexpressed.clone();
-            for (column, expression) in cells.expressed(cell) {
-                add(&mut scores, of(column), expression);
-            }
-            log_softmax(&scores, row);
-        });
-        Some(Dense { n_rows: cells.n_cells(), n_cols, values })
+        let start: Vec<f64> = self.intercepts.iter().map(|&score| score.into()).collect();
+        let table = (&self.genes[..], &self.weights[..]);
+        let rows = cells.weighted_sums(table, &start, log_softmax)?;
+        Some(Dense { n_rows: cells.n_cells(), n_cols: start.len(), values: rows.concat() })
     }
 }
 
-fn add(scores: &mut [f64], weights: Option<&[f32]>, times: f32) {
-    for (score, weight) in scores.iter_mut().zip(weights.unwrap_or_default()) {
-        *score += f64::from(times) * f64::from(*weight);
-    }
-}
-
-fn log_softmax(scores: &[f64], row: &mut [f32]) {
+fn log_softmax(scores: &[f64]) -> Vec<f32> {
     let peak = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let norm = peak + scores.iter().map(|score| (score - peak).exp()).sum::<f64>().ln();
-    row.iter_mut().zip(scores).for_each(|(log, score)| *log = ((score - norm) as f32).max(LEAST));
+    scores.iter().map(|score| ((score - norm) as f32).max(LEAST)).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Cells as the path around the backbone reads them: each measured gene against its mean.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::gene_map::{Addition, GeneMap, refuse_entry};
@@ -181,6 +182,39 @@ impl MeasuredCells {
     /// Expression of all cells, log1p-CP10k, `[cells, genes]`.
     pub(super) fn expression(&self) -> &CsrMatrix {
         &self.expression
+    }
+
+    /// For each cell, in order, what `finish` makes of `start` plus the rows of `table` `[genes, width]` of the genes
+    /// `genes` (rows of the gene table, rising), each times the gene's distance from its mean. Genes that are not
+    /// measured stand at their mean. Nothing where none of `genes` is measured.
+    pub(super) fn weighted_sums<T: Send>(
+        &self,
+        (genes, table): (&[u32], &[f32]),
+        start: &[f64],
+        finish: impl Fn(&[f64]) -> T + Sync,
+    ) -> Option<Vec<T>> {
+        let width = start.len();
+        let place = |gene: &u32| genes.binary_search(gene).ok();
+        let places: Vec<Option<usize>> = self.genes.iter().map(place).collect();
+        if places.iter().all(Option::is_none) {
+            return None;
+        }
+        let add = |sums: &mut [f64], column: usize, times: f32| {
+            let row = places[column].map_or(&[][..], |at| &table[at * width..(at + 1) * width]);
+            for (sum, weight) in sums.iter_mut().zip(row) {
+                *sum += f64::from(times) * f64::from(*weight);
+            }
+        };
+        let mut unexpressed = start.to_vec();
+        for (column, mean) in self.means.iter().enumerate() {
+            add(&mut unexpressed, column, -mean);
+        }
+        let of_cell = |cell: usize| {
+            let mut sums = unexpressed.clone();
+            self.expressed(cell).for_each(|(column, value)| add(&mut sums, column, value));
+            finish(&sums)
+        };
+        Some((0..self.n_cells()).into_par_iter().map(of_cell).collect())
     }
 
     /// Distance from the mean of `cells` in the columns `columns`, row by row, `[cells, columns]`.

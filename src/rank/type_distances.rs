@@ -1,7 +1,6 @@
 //! How far a cell lies from every type that was learned: what a classifier's confidence does not say of a cell of
 //! another type, which looks most like one of those it knows.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::measured::MeasuredCells;
@@ -95,31 +94,18 @@ impl TypeDistances {
     /// genes, and so are no longer as far from anything as they were.
     pub fn nearest(&self, cells: &MeasuredCells) -> Option<Vec<f32>> {
         let k = self.dimensions;
-        let place = |gene: &u32| self.genes.binary_search(gene).ok();
-        let places: Vec<Option<usize>> = cells.genes.iter().map(place).collect();
-        let known = places.iter().flatten().count();
+        let is_known = |gene: &&u32| self.genes.binary_search(gene).is_ok();
+        let known = cells.genes.iter().filter(is_known).count();
         if (known as f64) < LEAST_SHARED * self.genes.len() as f64 {
             return None;
         }
-        let axis = |column: usize| places[column].map(|at| &self.axes[at * k..(at + 1) * k]);
-        let add = |point: &mut [f64], column: usize, times: f32| {
-            for (coordinate, axis) in point.iter_mut().zip(axis(column).unwrap_or_default()) {
-                *coordinate += f64::from(times) * f64::from(*axis);
-            }
-        };
-        let mut unexpressed = vec![0f64; k];
-        for (column, mean) in cells.means().iter().enumerate() {
-            add(&mut unexpressed, column, -mean);
-        }
-        let distance = |cell: usize| {
-            let mut point = unexpressed.clone();
-            cells.expressed(cell).for_each(|(column, value)| add(&mut point, column, value));
+        let nearest = |point: &[f64]| {
             let from = |centre: &[f32]| -> f64 {
-                centre.iter().zip(&point).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum()
+                centre.iter().zip(point).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum()
             };
             self.centres.chunks_exact(k).map(from).fold(f64::INFINITY, f64::min).sqrt() as f32
         };
-        Some((0..cells.n_cells()).into_par_iter().map(distance).collect())
+        cells.weighted_sums((&self.genes, &self.axes), &vec![0.0; k], nearest)
     }
 }
 

@@ -91,8 +91,7 @@ fn provenance(prepared: &Prepared, config: &ClusterConfig, input: &Path, quality
         ("seed", config.seed.to_string()),
         ("quality", quality),
     ];
-    let texts = entries.into_iter().map(|(name, text)| (name.to_owned(), Entry::Text(text)));
-    Entry::Dict(texts.collect())
+    Entry::texts(entries)
 }
 
 fn normalisation(state: MatrixState) -> &'static str {
