@@ -1,8 +1,12 @@
 //! Causal grouped-query attention of one cell, blocked over query rows; twin of [`crate::attention`].
 
+use std::sync::Arc;
+
+use faer::Accum;
 use rayon::prelude::*;
 
-use super::product::{Into, Matrix, product};
+use super::buffers::{Buffer, Buffers};
+use super::product::{matrix, product};
 use super::vector;
 
 /// Query rows of one block: its part of the map stays in the second-level cache.
@@ -57,15 +61,15 @@ pub(crate) fn causal(
                     let rows = end - start;
                     let map = &mut map[..rows * end];
                     let span = (base + start) * width..(base + end) * width;
-                    let q = Matrix::new(&q[span.clone()], rows, width);
-                    let k = Matrix::new(k, end, width);
-                    product(map, q, k.transposed(), Into::Replace);
+                    let q = matrix(&q[span.clone()], rows, width);
+                    let k = matrix(k, end, width);
+                    product(map, q, k.transpose(), Accum::Replace);
                     let normalisers = &mut log_normalisers[base + start..base + end];
                     let sums = &mut sums[..rows];
                     vector::causal_weights(map, end, start, sums, normalisers);
-                    let (map, v) = (Matrix::new(map, rows, end), Matrix::new(v, end, width));
+                    let (map, v) = (matrix(map, rows, end), matrix(v, end, width));
                     let output = &mut output[span];
-                    product(output, map, v, Into::Replace);
+                    product(output, map, v, Accum::Replace);
                     vector::divide_rows(output, width, sums);
                 }
             }
@@ -74,9 +78,9 @@ pub(crate) fn causal(
 
 /// The gradients of queries, keys and values, laid out as these are.
 pub(crate) struct Gradients {
-    pub(crate) q: Vec<f32>,
-    pub(crate) k: Vec<f32>,
-    pub(crate) v: Vec<f32>,
+    pub(crate) q: Buffer,
+    pub(crate) k: Buffer,
+    pub(crate) v: Buffer,
 }
 
 /// What [`causal`] was given and gave.
@@ -89,12 +93,17 @@ pub(crate) struct Kept<'a> {
 }
 
 /// Carry a gradient `g` `[heads, tokens, width]` of [`causal`]'s output to its inputs.
-pub(crate) fn causal_backward(g: &[f32], kept: Kept, shape: Shape) -> Gradients {
+pub(crate) fn causal_backward(
+    g: &[f32],
+    kept: Kept,
+    shape: Shape,
+    buffers: &Arc<Buffers>,
+) -> Gradients {
     let Shape { tokens, group, .. } = shape;
     let mut gradients = Gradients {
-        q: vec![0.0; kept.q.len()],
-        k: vec![0.0; kept.k.len()],
-        v: vec![0.0; kept.v.len()],
+        q: buffers.take(kept.q.len()),
+        k: buffers.zeros(kept.k.len()),
+        v: buffers.zeros(kept.v.len()),
     };
     let heads = gradients
         .q
@@ -135,19 +144,19 @@ fn key_head_backward(
             let rows = end - start;
             let (map, g_map) = (&mut map[..rows * end], &mut g_map[..rows * end]);
             let span = (base + start) * width..(base + end) * width;
-            let q = Matrix::new(&kept.q[span.clone()], rows, width);
+            let q = matrix(&kept.q[span.clone()], rows, width);
             let g_rows = &g[span.clone()];
-            let g = Matrix::new(g_rows, rows, width);
-            let (k, v) = (Matrix::new(kept.k, end, width), Matrix::new(kept.v, end, width));
-            product(map, q, k.transposed(), Into::Replace);
-            product(g_map, g, v.transposed(), Into::Replace);
+            let g = matrix(g_rows, rows, width);
+            let (k, v) = (matrix(kept.k, end, width), matrix(kept.v, end, width));
+            product(map, q, k.transpose(), Accum::Replace);
+            product(g_map, g, v.transpose(), Accum::Replace);
             let output = &kept.output[span.clone()];
             let normalisers = &kept.log_normalisers[base + start..base + end];
             vector::causal_weights_backward(map, g_map, end, start, normalisers, g_rows, output);
-            let (map, g_map) = (Matrix::new(map, rows, end), Matrix::new(g_map, rows, end));
-            product(&mut g_q[span], g_map, k, Into::Replace);
-            product(&mut g_k[..end * width], g_map.transposed(), q, Into::Add);
-            product(&mut g_v[..end * width], map.transposed(), g, Into::Add);
+            let (map, g_map) = (matrix(map, rows, end), matrix(g_map, rows, end));
+            product(&mut g_q[span], g_map, k, Accum::Replace);
+            product(&mut g_k[..end * width], g_map.transpose(), q, Accum::Add);
+            product(&mut g_v[..end * width], map.transpose(), g, Accum::Add);
         }
     }
 }
@@ -167,11 +176,11 @@ pub(crate) fn last(
     for (((output, q), weights), (k, v)) in
         rows.zip(weights.chunks_exact_mut(group * tokens)).zip(keys)
     {
-        let (q, k) = (Matrix::new(q, group, width), Matrix::new(k, tokens, width));
-        product(weights, q, k.transposed(), Into::Replace);
+        let (q, k) = (matrix(q, group, width), matrix(k, tokens, width));
+        product(weights, q, k.transpose(), Accum::Replace);
         vector::softmax(weights, tokens);
-        let map = Matrix::new(weights, group, tokens);
-        product(output, map, Matrix::new(v, tokens, width), Into::Replace);
+        let map = matrix(weights, group, tokens);
+        product(output, map, matrix(v, tokens, width), Accum::Replace);
     }
 }
 
@@ -183,30 +192,26 @@ pub(crate) fn last_backward(
     k: &[f32],
     v: &[f32],
     shape: Shape,
+    buffers: &Arc<Buffers>,
 ) -> Gradients {
     let Shape { tokens, width, group } = shape;
     let mut gradients =
-        Gradients { q: vec![0.0; q.len()], k: vec![0.0; k.len()], v: vec![0.0; v.len()] };
+        Gradients { q: buffers.take(q.len()), k: buffers.take(k.len()), v: buffers.take(v.len()) };
     let mut g_map = vec![0.0; group * tokens];
     for head in 0..k.len() / shape.keys() {
         let own = head * group * width..(head + 1) * group * width;
         let keys = head * shape.keys()..(head + 1) * shape.keys();
         let map_rows = &weights[head * group * tokens..(head + 1) * group * tokens];
-        let g = Matrix::new(&g[own.clone()], group, width);
-        let map = Matrix::new(map_rows, group, tokens);
-        product(&mut gradients.v[keys.clone()], map.transposed(), g, Into::Replace);
-        product(
-            &mut g_map,
-            g,
-            Matrix::new(&v[keys.clone()], tokens, width).transposed(),
-            Into::Replace,
-        );
+        let g = matrix(&g[own.clone()], group, width);
+        let map = matrix(map_rows, group, tokens);
+        product(&mut gradients.v[keys.clone()], map.transpose(), g, Accum::Replace);
+        product(&mut g_map, g, matrix(&v[keys.clone()], tokens, width).transpose(), Accum::Replace);
         vector::softmax_backward(&mut g_map, map_rows, tokens);
-        let g_map = Matrix::new(&g_map, group, tokens);
-        let k = Matrix::new(&k[keys.clone()], tokens, width);
-        product(&mut gradients.q[own.clone()], g_map, k, Into::Replace);
-        let q = Matrix::new(&q[own], group, width);
-        product(&mut gradients.k[keys], g_map.transposed(), q, Into::Replace);
+        let g_map = matrix(&g_map, group, tokens);
+        let k = matrix(&k[keys.clone()], tokens, width);
+        product(&mut gradients.q[own.clone()], g_map, k, Accum::Replace);
+        let q = matrix(&q[own], group, width);
+        product(&mut gradients.k[keys], g_map.transpose(), q, Accum::Replace);
     }
     gradients
 }

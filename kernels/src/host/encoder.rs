@@ -4,8 +4,10 @@
 //! ever computed; attention alone looks at each text by itself. Callers run several such groups beside
 //! each other.
 
+use faer::Accum;
+
 use super::encoder_vector as vector;
-use super::product::{Into, Matrix, block};
+use super::product::{block, matrix};
 use super::vector::{add_bias, softmax};
 
 /// An affine map `x W + b`.
@@ -33,10 +35,10 @@ impl Dense {
     }
 
     /// Write `x W` to `y` or add it there; the bias is left to the caller.
-    fn product(&self, y: &mut [f32], x: &[f32], into: Into) {
+    fn product(&self, y: &mut [f32], x: &[f32], write: Accum) {
         let (rows, outputs) = (y.len() / self.bias.len(), self.bias.len());
         let inputs = self.weight.len() / outputs;
-        block(y, Matrix::new(x, rows, inputs), Matrix::new(&self.weight, inputs, outputs), into);
+        block(y, matrix(x, rows, inputs), matrix(&self.weight, inputs, outputs), write);
     }
 }
 
@@ -93,16 +95,16 @@ impl Encoder {
         let mut mixed = vec![0.0; x.len()];
         for layer in &self.layers {
             wide.resize(tokens * 3 * hidden, 0.0);
-            layer.query_key_value.product(&mut wide, &x, Into::Replace);
+            layer.query_key_value.product(&mut wide, &x, Accum::Replace);
             add_bias(&mut wide, &layer.query_key_value.bias);
             self.attend(&mut mixed, &wide, texts, hidden);
             // Both products are added to their residual, which `x` already holds.
-            layer.attended.product(&mut x, &mixed, Into::Add);
+            layer.attended.product(&mut x, &mixed, Accum::Add);
             layer.attended_norm.forward_biased(&mut x, &layer.attended.bias);
             wide.resize(tokens * layer.widened.bias.len(), 0.0);
-            layer.widened.product(&mut wide, &x, Into::Replace);
+            layer.widened.product(&mut wide, &x, Accum::Replace);
             vector::add_bias_gelu(&mut wide, &layer.widened.bias);
-            layer.narrowed.product(&mut x, &wide, Into::Add);
+            layer.narrowed.product(&mut x, &wide, Accum::Add);
             layer.narrowed_norm.forward_biased(&mut x, &layer.narrowed.bias);
         }
         x
@@ -171,11 +173,11 @@ impl Encoder {
                         keys[at * tokens + token] = key;
                     }
                 }
-                let queries = Matrix::new(queries, tokens, width);
-                block(map, queries, Matrix::new(keys, width, tokens), Into::Replace);
+                let queries = matrix(queries, tokens, width);
+                block(map, queries, matrix(keys, width, tokens), Accum::Replace);
                 softmax(map, tokens);
-                let weights = Matrix::new(map, tokens, tokens);
-                block(context, weights, Matrix::new(values, tokens, width), Into::Replace);
+                let weights = matrix(map, tokens, tokens);
+                block(context, weights, matrix(values, tokens, width), Accum::Replace);
                 for (row, context) in
                     own_mixed.chunks_exact_mut(hidden).zip(context.chunks_exact(width))
                 {

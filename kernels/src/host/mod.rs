@@ -12,6 +12,7 @@
 
 mod adamw;
 mod attention;
+mod buffers;
 mod decoder;
 mod encoder;
 mod encoder_vector;

@@ -1,63 +1,45 @@
 //! Matrix products over slices.
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-/// A read-only matrix: `rows x columns` numbers at the given strides of a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+/// View a row-major matrix at the start of `numbers`.
+///
+/// # Panics
+/// When there are fewer numbers.
+pub(crate) fn matrix(numbers: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(&numbers[..rows * columns], rows, columns)
 }
 
-impl<'a> Matrix<'a> {
-    /// View a row-major matrix.
-    pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert!(rows * columns <= data.len(), "{rows} x {columns} numbers");
-        Self { data, rows, columns, row_stride: columns, column_stride: 1 }
-    }
-
-    /// View its transpose.
-    pub(crate) fn transposed(self) -> Self {
-        Self {
-            data: self.data,
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-        }
-    }
-}
-
-/// What becomes of the numbers that a product is written over.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Into {
-    /// They are replaced.
-    Replace,
-    /// The product is added to them.
-    Add,
-}
-
-/// Rows of one task of a large product. Fixed, so that the split does not follow the thread count.
-const TASK_ROWS: usize = 64;
+/// Rows and columns of one task of a large product: its operands stay in the second-level cache, and the split
+/// does not follow the thread count.
+const TASK: usize = 256;
 
 /// Multiply-adds from which a product is worth several tasks.
 const TASK_WORK: usize = 1 << 24;
 
-/// Compute `target (+)= left · right`; `target` is row-major `[left.rows, right.columns]`.
-pub(crate) fn product(target: &mut [f32], left: Matrix, right: Matrix, into: Into) {
-    assert_eq!(left.columns, right.rows);
-    assert_eq!(target.len(), left.rows * right.columns);
-    if left.rows * left.columns * right.columns < TASK_WORK || left.rows <= TASK_ROWS {
-        return block(target, left, right, into);
+/// Compute `target (+)= left · right`; `target` is row-major `[left rows, right columns]`.
+///
+/// # Panics
+/// When the shapes disagree.
+pub(crate) fn product(
+    target: &mut [f32],
+    left: MatRef<'_, f32>,
+    right: MatRef<'_, f32>,
+    write: Accum,
+) {
+    let (rows, columns) = (left.nrows(), right.ncols());
+    if rows * columns * left.ncols() < TASK_WORK || (rows <= TASK && columns <= TASK) {
+        return block(target, left, right, write);
     }
-    target.par_chunks_mut(TASK_ROWS * right.columns).enumerate().for_each(|(task, target)| {
-        let start = task * TASK_ROWS;
-        let rows = TASK_ROWS.min(left.rows - start);
-        let left = Matrix { data: &left.data[start * left.row_stride..], rows, ..left };
-        block(target, left, right, into);
+    let target = MatMut::from_row_major_slice_mut(target, rows, columns);
+    target.par_row_chunks_mut(TASK).zip(left.par_row_chunks(TASK)).for_each(|(target, left)| {
+        target.par_col_chunks_mut(TASK).zip(right.par_col_chunks(TASK)).for_each(
+            |(target, right)| {
+                matmul(target, write, left, right, 1.0, Par::Seq);
+            },
+        );
     });
 }
 
@@ -69,47 +51,49 @@ pub(crate) fn product(target: &mut [f32], left: Matrix, right: Matrix, into: Int
 pub fn row_products(target: &mut [f32], left: &[f32], right: &[f32], columns: usize) {
     let rows = |slice: &[f32]| slice.len() / columns.max(1);
     assert!(left.len() == rows(left) * columns && right.len() == rows(right) * columns);
-    let left = Matrix::new(left, rows(left), columns);
-    let right = Matrix::new(right, rows(right), columns);
-    block(target, left, right.transposed(), Into::Replace);
+    let left = matrix(left, rows(left), columns);
+    let right = matrix(right, rows(right), columns);
+    block(target, left, right.transpose(), Accum::Replace);
 }
 
 /// Compute [`product`] in one piece on the calling thread.
-pub(crate) fn block(target: &mut [f32], left: Matrix, right: Matrix, into: Into) {
-    assert_eq!(left.columns, right.rows);
-    assert_eq!(target.len(), left.rows * right.columns);
-    let (m, n, k) = (left.rows, right.columns, left.columns);
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    for matrix in [left, right] {
-        let last =
-            (matrix.rows - 1) * matrix.row_stride + (matrix.columns - 1) * matrix.column_stride;
-        assert!(last < matrix.data.len());
-    }
-    // SAFETY: the asserts hold every address that the shapes and strides reach within the slices, and
-    // `target` is exclusively borrowed.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            target.as_mut_ptr(),
-            1,
-            n as isize,
-            into == Into::Add,
-            left.data.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
-            right.data.as_ptr(),
-            right.column_stride as isize,
-            right.row_stride as isize,
-            1.0_f32,
-            1.0_f32,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+pub(crate) fn block(
+    target: &mut [f32],
+    left: MatRef<'_, f32>,
+    right: MatRef<'_, f32>,
+    write: Accum,
+) {
+    let target = MatMut::from_row_major_slice_mut(target, left.nrows(), right.ncols());
+    matmul(target, write, left, right, 1.0, Par::Seq);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_of_several_tasks_is_the_sum_it_says_on_any_number_of_threads() {
+        let (rows, inner, columns) = (300, 130, 600);
+        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
+        let left: Vec<f32> = (0..rows * inner).map(number).collect();
+        let right: Vec<f32> = (0..columns * inner).map(|i| number(i + 77)).collect();
+        let run = |threads: usize, write: Accum| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut target = vec![1.0; rows * columns];
+            let (left, right) = (matrix(&left, rows, inner), matrix(&right, columns, inner));
+            pool.install(|| product(&mut target, left, right.transpose(), write));
+            target
+        };
+        assert!(rows * inner * columns >= TASK_WORK && rows > TASK && columns > TASK);
+        let (replaced, added) = (run(1, Accum::Replace), run(1, Accum::Add));
+        for (row, column) in [(0, 0), (255, 256), (256, 255), (299, 599), (270, 3)] {
+            let terms = (0..inner)
+                .map(|i| f64::from(left[row * inner + i]) * f64::from(right[column * inner + i]));
+            let expected: f64 = terms.sum();
+            let at = row * columns + column;
+            assert!((f64::from(replaced[at]) - expected).abs() < 1e-5);
+            assert!((f64::from(added[at]) - expected - 1.0).abs() < 1e-5);
+        }
+        assert!(replaced == run(2, Accum::Replace) && replaced == run(3, Accum::Replace));
     }
 }

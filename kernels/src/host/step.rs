@@ -33,13 +33,13 @@ impl Decoder {
     /// what [`Self::step`] goes on from.
     pub fn read(&self, x0: Vec<f32>) -> (Vec<f32>, Cache) {
         let tokens = x0.len() / self.dimensions.hidden;
-        let rotations = self.rotations(tokens);
+        let pass = self.pass(tokens);
         let mut layers = Vec::with_capacity(self.layers.len());
-        let mut x = x0;
+        let mut x = pass.buffers.copy(&x0);
         for (index, layer) in self.layers.iter().enumerate() {
             let last = index + 1 == self.layers.len();
             let run = if last { Layer::forward_last } else { Layer::forward };
-            let (output, saved) = run(layer, x, &self.dimensions, &rotations);
+            let (output, saved) = run(layer, x, &pass);
             x = output;
             let (keys, values) = saved.into_keys_and_values();
             layers.push(LayerCache::new(&keys, &values, tokens * self.dimensions.head_dim));
