@@ -67,3 +67,21 @@ fn goldens_hold_on_vulkan() {
         }
     });
 }
+
+#[test]
+fn a_last_layer_for_cls_alone_changes_nothing_on_vulkan() {
+    on_vulkan(|device| {
+        let golden = Golden::read("gqa_tied");
+        let kernels = Kernels::Fused(DType::F32, Weights::Wide);
+        let llama =
+            Llama::<Wgpu>::load_with_kernels(&golden.folder, device, kernels, &|_, _| {}).unwrap();
+        let llama = llama.with_whole_last_layer();
+        let x0 = golden.numbers("x0").tensor::<Wgpu, 3>(device);
+        let (h_cls, saved) = llama.forward_save(x0, &golden.lengths);
+        let cls = relative_distance(&floats(h_cls), &golden.numbers("h_cls").values);
+        let r = golden.numbers("r").tensor::<Wgpu, 2>(device);
+        let gradient = floats(llama.backward_input(r, saved));
+        let gradient = relative_distance(&gradient, &golden.numbers("g_x0").values);
+        assert!(cls < 1e-4 && gradient < 1e-3, "cls {cls:e}, gradient {gradient:e}");
+    });
+}

@@ -4,7 +4,7 @@
                                              [--compile] [--device cuda] [--steps 5]
 
 Random bf16 weights; inputs_embeds that need a gradient, the last token's state, its gradient back to the
-inputs: what `card step` does. Writes a line of JSON a measurement. Needs torch and transformers, nothing else.
+inputs: what `decoder step` does. Writes a line of JSON a measurement. Needs torch and transformers, nothing else.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main():
                 break
             memory = torch.cuda.max_memory_reserved() // 2**20 if cuda else None
             result = dict(
-                what="step", by="pytorch", model=arguments.model, tokens=tokens, cells=cells,
+                what="step", by="pytorch", device=device.type, model=arguments.model, tokens=tokens, cells=cells,
                 checkpointing=arguments.checkpointing, compile=arguments.compile,
                 forward_cells_per_s=cells / forward_seconds, step_cells_per_s=cells / seconds,
                 memory_mib=memory, torch=torch.__version__, transformers=transformers.__version__,

@@ -90,12 +90,20 @@ struct SavedLast<B: Backend> {
     output: Tensor<B, 2>,
 }
 
+/// What the end of the network keeps.
+enum SavedEnd<B: Backend> {
+    /// Of a last layer that was computed for one token a cell.
+    OneToken(SavedLast<B>),
+    /// Of one that was computed for all: its output for each cell's last token.
+    AllTokens(Tensor<B, 2>),
+}
+
 /// What a forward pass keeps for the backward pass.
 struct SavedDecoder<B: Backend> {
     batch: Batch,
     rotation: Rotation<B>,
     layers: Vec<SavedLayer<B>>,
-    last: SavedLast<B>,
+    end: SavedEnd<B>,
 }
 
 /// The layers and the final norm on a device.
@@ -104,6 +112,7 @@ pub(crate) struct Decoder<B: Backend> {
     frequencies: Vec<f64>,
     layers: Vec<Layer<B>>,
     final_norm: Tensor<B, 1>,
+    last_layer_whole: bool,
     dtype: DType,
     device: B::Device,
 }
@@ -125,14 +134,18 @@ impl<B: Backend> Decoder<B> {
             config: config.clone(),
             layers: Vec::with_capacity(config.num_hidden_layers),
             final_norm: vector(final_norm, device),
+            last_layer_whole: false,
             dtype,
             device: device.clone(),
         }
     }
 
-    fn split(&self) -> (&[Layer<B>], &Layer<B>) {
-        let end = self.layers.len() - 1;
-        (&self.layers[..end], &self.layers[end])
+    /// The layers that every token runs through, and the last where one token a cell is asked of it.
+    fn split(&self) -> (&[Layer<B>], Option<&Layer<B>>) {
+        match self.layers.split_last() {
+            Some((last, body)) if !self.last_layer_whole => (body, Some(last)),
+            _ => (&self.layers, None),
+        }
     }
 
     fn rotation(&self, batch: &Batch) -> Rotation<B> {
@@ -326,6 +339,46 @@ impl<B: Backend> Decoder<B> {
         add_at(g_input, rows, g_middle)
     }
 
+    /// What follows the layers that every token runs through.
+    fn end(
+        &self,
+        last: Option<&Layer<B>>,
+        x: Tensor<B, 2>,
+        batch: &Batch,
+        rotation: &Rotation<B>,
+    ) -> (Tensor<B, 2>, SavedEnd<B>) {
+        let Some(layer) = last else {
+            let output = x.select(0, batch.last_rows::<B>(&self.device));
+            let epsilon = self.config.rms_norm_eps;
+            let h_cls = rms_norm(output.clone(), self.final_norm.clone(), epsilon);
+            return (h_cls, SavedEnd::AllTokens(output));
+        };
+        let (h_cls, saved) = self.last_layer(layer, x, batch, rotation);
+        (h_cls, SavedEnd::OneToken(saved))
+    }
+
+    fn end_backward(
+        &self,
+        last: Option<&Layer<B>>,
+        g_cls: Tensor<B, 2>,
+        saved: SavedEnd<B>,
+        batch: &Batch,
+        rotation: &Rotation<B>,
+    ) -> Tensor<B, 2> {
+        match (last, saved) {
+            (Some(layer), SavedEnd::OneToken(saved)) => {
+                self.last_layer_backward(layer, g_cls, saved, batch, rotation)
+            }
+            (None, SavedEnd::AllTokens(output)) => {
+                let g = self.normed_backward(g_cls, output, &self.final_norm);
+                let shape = [batch.cells() * batch.tokens, self.config.hidden_size];
+                let none = Tensor::zeros(shape, &self.device);
+                add_at(none, batch.last_rows::<B>(&self.device), g)
+            }
+            _ => unreachable!("saved before the last layer was asked whole"),
+        }
+    }
+
     fn last_rotation(&self, batch: &Batch) -> Rotation<B> {
         Rotation::new(&self.frequencies, &batch.last_positions(), &self.device)
     }
@@ -345,6 +398,10 @@ impl<B: Backend> Run<B> for Decoder<B> {
             up: linear(weights.up),
             down: linear(weights.down),
         });
+    }
+
+    fn compute_last_layer_whole(&mut self) {
+        self.last_layer_whole = true;
     }
 
     /// Run every layer on every token: the residual stream before each layer and after the last one,
@@ -381,8 +438,8 @@ impl<B: Backend> Run<B> for Decoder<B> {
                 layers.push(saved);
             }
         }
-        let (h_cls, last) = self.last_layer(last, x, batch, &rotation);
-        let saved = SavedDecoder { batch: batch.clone(), rotation, layers, last };
+        let (h_cls, end) = self.end(last, x, batch, &rotation);
+        let saved = SavedDecoder { batch: batch.clone(), rotation, layers, end };
         (h_cls, (keep != Keep::Nothing).then(|| Box::new(saved) as _))
     }
 
@@ -390,9 +447,9 @@ impl<B: Backend> Run<B> for Decoder<B> {
         let Ok(saved) = saved.downcast::<SavedDecoder<B>>() else {
             unreachable!("saved by a LLaMA of other kernels")
         };
-        let SavedDecoder { batch, rotation, layers, last } = *saved;
-        let (body, last_layer) = self.split();
-        let mut g = self.last_layer_backward(last_layer, g_cls, last, &batch, &rotation);
+        let SavedDecoder { batch, rotation, layers, end } = *saved;
+        let (body, last) = self.split();
+        let mut g = self.end_backward(last, g_cls, end, &batch, &rotation);
         for (layer, saved) in body.iter().zip(layers).rev() {
             g = self.layer_backward(layer, g, saved, &batch, &rotation);
         }

@@ -60,6 +60,10 @@ impl<B: Backend> Run<B> for HostDecoder {
         self.push_layer(weights);
     }
 
+    fn compute_last_layer_whole(&mut self) {
+        self.decoder.compute_last_layer_whole();
+    }
+
     fn forward(
         &self,
         x0: Tensor<B, 3>,

@@ -150,6 +150,12 @@ impl<B: Backend> Llama<B> {
         Self { recompute, ..self }
     }
 
+    /// Compute the last layer for every token, not for each cell's last alone: for measuring what that saves.
+    pub fn with_whole_last_layer(mut self) -> Self {
+        self.decoder.compute_last_layer_whole();
+        self
+    }
+
     /// Say in a few words what runs the decoder.
     pub fn describe(&self) -> String {
         self.decoder.describe()

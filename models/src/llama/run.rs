@@ -24,6 +24,9 @@ pub(crate) trait Run<B: Backend>: Send + Sync {
     /// Add the next layer.
     fn push(&mut self, weights: LayerWeights);
 
+    /// Compute the last layer for every token from here on, not for each cell's last alone.
+    fn compute_last_layer_whole(&mut self);
+
     /// Run the layers and the final norm: the last real token of each cell, `[cells, hidden]`, and what
     /// [`Self::backward_input`] needs unless nothing is kept.
     fn forward(

@@ -169,6 +169,26 @@ fn long_cells_agree_between_the_kernels() {
 }
 
 #[test]
+fn a_last_layer_for_cls_alone_changes_nothing() {
+    let (config, device) = (long_config(), Default::default());
+    let lengths = [300, 129, 64];
+    let x0 = noise([3, 300, config.hidden_size]);
+    let g = noise([1, 3, config.hidden_size]).squeeze_dim::<2>(0);
+    for kernels in BOTH {
+        let llama = Llama::<Flex>::random_with_kernels(&config, 7, &device, kernels);
+        let (h_cls, saved) = llama.forward_save(x0.clone(), &lengths);
+        let g_x0 = floats(llama.backward_input(g.clone(), saved));
+        let whole = llama.with_whole_last_layer();
+        let (h_whole, saved) = whole.forward_save(x0.clone(), &lengths);
+        let g_whole = floats(whole.backward_input(g.clone(), saved));
+        let apart = relative_distance(&floats(h_cls), &floats(h_whole));
+        assert!(apart < 1e-5, "{kernels:?} cls: {apart:e}");
+        let apart = relative_distance(&g_x0, &g_whole);
+        assert!(apart < 1e-4, "{kernels:?} gradient: {apart:e}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let (config, device) = (long_config(), Default::default());
     let x0 = noise([3, 300, config.hidden_size]);

@@ -22,7 +22,9 @@ impl<B: Backend> Decoder<B> {
         let rotation = self.rotation(&batch);
         let mut x = self.rows(x0, &batch);
         let mut layers = Vec::with_capacity(self.layers.len());
-        let (body, last) = self.split();
+        let Some((last, body)) = self.layers.split_last() else {
+            unreachable!("a configuration has layers")
+        };
         for layer in body {
             let (output, saved) = self.layer(layer, x, &batch, &rotation);
             x = output;
