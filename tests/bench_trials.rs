@@ -174,7 +174,7 @@ fn another_species_is_found_in_two_ways() {
     let own = demo::embeddings(Species::Human).unwrap();
     let matcher = GeneMatcher::new(&own.genes);
     let mut cells = Labelled::read_through(&human, "human", &material.config, |var| {
-        matcher.match_frame(var).genes
+        Ok(matcher.match_frame(var).genes)
     })
     .unwrap();
     // The demo's human genes are the mouse genes in capitals, where both have a name of their own.

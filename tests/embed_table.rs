@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use screader::cells::Dense;
+use screader::cells::{Dense, Frame};
 use screader::embed::{
     EmbeddingMetadata, EmbeddingTable, MissingText, TableBuilder, TextEmbedder, text_sha256,
 };
@@ -240,4 +240,23 @@ fn files_that_are_no_table_are_refused_in_one_line() {
     let at = whole.len() - 4;
     not_finite[at..].copy_from_slice(&f32::NAN.to_le_bytes());
     assert!(refused(&not_finite, &path).contains("NaN for Gene1"));
+}
+
+#[test]
+fn genes_of_another_species_are_refused_though_their_case_folded_names_are_found() {
+    let table = screader::demo::embeddings(Species::Mouse).unwrap();
+    let find = |names: Vec<String>| {
+        let var = Frame { index: names, columns: Vec::new() };
+        table.find(&var, 0.2, "query.h5ad").map(|found| found.coverage.share())
+    };
+    let own: Vec<String> = table.genes.iter().map(|gene| gene.symbol.clone()).collect();
+    assert_eq!(find(own.clone()).unwrap(), 1.0);
+    // A mouse set in capitals is one; with genes that only human has it is not.
+    let mut human: Vec<String> = own.iter().map(|name| name.to_uppercase()).collect();
+    assert!(find(human.clone()).unwrap() > 0.9);
+    human.extend(["HLA-A".to_owned(), "HLA-DRA".to_owned()]);
+    let error = find(human).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let error = error.to_string();
+    assert!(error.contains("query.h5ad") && error.contains("a gene table of human"), "{error}");
 }

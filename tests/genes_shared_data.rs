@@ -8,8 +8,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use screader::genes::{
-    Build, GeneMatcher, GeneNames, GeneRecords, How, Orthologs, Species, SpeciesGuess, Template,
-    check_species, guess_species,
+    Build, GeneMatcher, GeneNames, GeneRecords, How, MINIMUM_SHARE, Orthologs, Species,
+    SpeciesGuess, Template, check_species, guess_species,
 };
 
 /// The folder of gene tables, or `None` after saying that the test is skipped.
@@ -118,14 +118,13 @@ fn data_of_another_species_are_told() {
     let mouse = matcher(&read(Species::Mouse, &[folder.join("ncbi_gene_text_mouse.tsv.gz")]));
     let (_, human) = dictionary(&folder, "ENSG");
     let (_, own) = dictionary(&folder, "ENSMUSG");
-    let file = Path::new("query.h5ad");
     let check = |names: &[String]| {
         let coverage = mouse.match_names(names).coverage;
-        check_species(file, names, Species::Mouse, &coverage)
+        check_species("query.h5ad", names, Species::Mouse, &coverage, MINIMUM_SHARE)
     };
     check(&own).unwrap();
     let error = check(&human).unwrap_err().to_string();
-    assert!(error.contains("query.h5ad") && error.contains("--species human"), "{error}");
+    assert!(error.contains("query.h5ad") && error.contains("a gene table of human"), "{error}");
     let worm: Vec<String> = (10..900).map(|at| format!("WBGene{at:08}")).collect();
     let error = check(&worm).unwrap_err().to_string();
     assert!(error.contains("neither human nor mouse"), "{error}");
@@ -148,7 +147,8 @@ fn real_data_sets_are_known_and_the_worm_is_not() {
         let cells = screader::io::read(&path, &Default::default()).unwrap();
         let matched = mouse.match_frame(&cells.var);
         let coverage = matched.genes.coverage;
-        check_species(&path, &matched.names, Species::Mouse, &coverage).map(|()| coverage)
+        check_species(name, &matched.names, Species::Mouse, &coverage, MINIMUM_SHARE)
+            .map(|()| coverage)
     };
     // Symbols, upper-cased symbols, Ensembl ids: the way by which most are found.
     let expected = [

@@ -173,31 +173,33 @@ impl BenchArgs {
         let mut config = config.clone();
         config.split.group = None;
         config.data.label = self.test_label.clone().unwrap_or(config.data.label);
-        let matcher = GeneMatcher::new(&table.genes);
-        let mut ways: Vec<(String, Box<Find>)> = Vec::new();
+        let (place, minimum) = (path.display().to_string(), config.data.minimum_coverage);
+        let mut ways: Vec<(String, Box<Find<'_>>)> = Vec::new();
         if let Some(path) = &self.orthologs {
             let orthologs = Orthologs::read(path)?;
             let species: Species = table.metadata.species.parse()?;
+            let matcher = GeneMatcher::new(&table.genes);
             let find = move |var: &_| {
-                matcher.match_frame_through(var, &orthologs, species.other(), None).genes
+                Ok(matcher.match_frame_through(var, &orthologs, species.other(), None).genes)
             };
             ways.push(("through orthologs".to_owned(), Box::new(find)));
         } else if self.test_genes.is_none() {
-            ways.push((String::new(), Box::new(move |var: &_| matcher.match_frame(var).genes)));
+            let find = |var: &_| table.find(var, minimum, &place);
+            ways.push((String::new(), Box::new(find)));
         }
         let mut joined = table.clone();
         if let Some(path) = &self.test_genes {
             let own = EmbeddingTable::read(path)?;
             joined = table.joined(&own)?;
-            let (matcher, first) = (GeneMatcher::new(&own.genes), table.genes.len());
+            let first = table.genes.len();
+            let place = &place;
             let find = move |var: &_| {
-                let mut found = matcher.match_frame(var).genes;
+                let mut found = own.find(var, minimum, place)?;
                 found.rows.iter_mut().flatten().for_each(|row| *row += first);
-                found
+                Ok(found)
             };
             ways.push(("by their own genes' text".to_owned(), Box::new(find)));
         }
-        let place = path.display().to_string();
         let mut read = Vec::with_capacity(ways.len());
         for (name, find) in ways {
             read.push((name, Labelled::read_through(&cells, &place, &config, find)?));
@@ -210,4 +212,4 @@ impl BenchArgs {
 }
 
 /// Find the genes of a file in the gene table.
-type Find = dyn Fn(&crate::cells::Frame) -> GeneMatch;
+type Find<'a> = dyn Fn(&crate::cells::Frame) -> Result<GeneMatch> + 'a;

@@ -9,8 +9,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::metadata::{EmbeddingMetadata, not_ours};
-use crate::cells::Dense;
-use crate::genes::GeneNames;
+use crate::cells::{Dense, Frame};
+use crate::genes::{FrameMatch, GeneMatch, GeneMatcher, GeneNames, Species, check_species};
 use crate::whole_file::{begin, put};
 use crate::{Error, Result};
 
@@ -90,6 +90,20 @@ impl EmbeddingTable {
             return Err(not_ours(path, TENSOR, found));
         }
         Ok(Self { genes, embeddings: Dense { n_rows, n_cols, values }, metadata })
+    }
+
+    /// Find the genes of a data set in the table; `place` names the data set in errors.
+    ///
+    /// # Errors
+    /// Genes that are evidently of another species, or of which a smaller share than `minimum` was found.
+    pub fn find(&self, var: &Frame, minimum: f64, place: &str) -> Result<GeneMatch> {
+        let FrameMatch { names, genes, .. } = GeneMatcher::new(&self.genes).match_frame(var);
+        match self.metadata.species.parse::<Species>() {
+            Ok(species) => check_species(place, &names, species, &genes.coverage, minimum)?,
+            // A table that was joined from two species is of neither.
+            Err(_) => genes.coverage.require(minimum, place)?,
+        }
+        Ok(genes)
     }
 
     /// Write the table, whole or not at all. The same table gives the same bytes.

@@ -1,7 +1,6 @@
 //! The species that gene tables are made for, and a guess at the species of a data set.
 
 use std::fmt::{self, Display};
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -194,13 +193,14 @@ pub fn guess_species(names: &[String]) -> SpeciesGuess {
 /// A set of upper-case symbols with no sign of either species passes for mouse too.
 ///
 /// # Errors
-/// [`Error::Input`] that names the file and the species it looks like; also if under a fifth of
-/// the genes were found.
+/// [`Error::Input`] that names the file and the species it looks like; also if a smaller share of the
+/// genes than `minimum` was found.
 pub fn check_species(
-    place: &Path,
+    place: &str,
     names: &[String],
     expected: Species,
     coverage: &Coverage,
+    minimum: f64,
 ) -> Result<()> {
     let signs = Signs::of(names);
     let looks = match signs.guess() {
@@ -212,21 +212,22 @@ pub fn check_species(
         SpeciesGuess::Mouse if expected == Species::Human => Some(Species::Mouse),
         _ => None,
     };
-    let few = coverage.share() < MINIMUM_SHARE;
+    let few = coverage.share() < minimum;
     let by_case = 2 * coverage.of(How::CaseFolded) > coverage.found();
     if let Some(found) = looks
         && (few || by_case)
     {
         return Err(Error::input(
-            place.display(),
+            place,
             format!("{expected} genes"),
             format!("{found} genes ({})", first_names(names)),
-            format!("use --species {found}, or match through orthologs"),
+            format!("use a gene table of {found}, or match through orthologs"),
         ));
     }
-    if few && signs.guess() == SpeciesGuess::Unknown {
+    // Names that are known as they stand are of this species, if too few.
+    if few && (by_case || coverage.found() == 0) && signs.guess() == SpeciesGuess::Unknown {
         return Err(Error::input(
-            place.display(),
+            place,
             format!("{expected} genes"),
             format!(
                 "names of neither human nor mouse ({}), {} of {} known",
@@ -237,7 +238,7 @@ pub fn check_species(
             "use data of human or mouse, or a gene table of this species",
         ));
     }
-    coverage.require(MINIMUM_SHARE, place.display())
+    coverage.require(minimum, place)
 }
 
 /// A table that knows less than this share of a data set's genes is the wrong table.

@@ -152,18 +152,19 @@ fn match_genes<B: Backend>(
     blocks: &CellBlocks,
     options: &Options,
 ) -> Result<(Vec<Option<usize>>, Coverage)> {
-    let matcher = GeneMatcher::new(&annotator.table.genes);
+    let minimum = annotator.checkpoint.config.data.minimum_coverage;
+    let place = input.display().to_string();
     let found = match &options.orthologs {
-        None => matcher.match_frame(blocks.var()),
+        None => annotator.table.find(blocks.var(), minimum, &place)?,
         Some(path) => {
             let species: Species = annotator.checkpoint.card.species.parse()?;
-            let orthologs = Orthologs::read(path)?;
-            matcher.match_frame_through(blocks.var(), &orthologs, species.other(), None)
+            let (matcher, pairs) =
+                (GeneMatcher::new(&annotator.table.genes), Orthologs::read(path)?);
+            let found = matcher.match_frame_through(blocks.var(), &pairs, species.other(), None);
+            found.genes.coverage.require(minimum, place)?;
+            found.genes
         }
-    }
-    .genes;
-    let minimum = annotator.checkpoint.config.data.minimum_coverage;
-    found.coverage.require(minimum, input.display())?;
+    };
     Ok((found.rows, found.coverage))
 }
 

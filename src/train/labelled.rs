@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cells::{Cells, Column, CsrMatrix, Frame, MatrixName, MatrixState, choose, log1p_cp10k};
 use crate::config::Config;
 use crate::embed::EmbeddingTable;
-use crate::genes::{Coverage, GeneMatch, GeneMatcher};
+use crate::genes::{Coverage, GeneMatch};
 use crate::{Error, Result};
 
 /// The cells of one file that have a label.
@@ -45,31 +45,31 @@ impl Labelled {
     ///
     /// # Errors
     /// A missing label column (with the columns there are), fewer than two types, a matrix that cannot
-    /// be log-normalised, a gene table that covers too few genes.
+    /// be log-normalised, a gene table that covers too few genes or is of another species.
     pub fn read(
         cells: &Cells,
         place: &str,
         table: &EmbeddingTable,
         config: &Config,
     ) -> Result<Self> {
-        let matcher = GeneMatcher::new(&table.genes);
-        Self::read_through(cells, place, config, |var| matcher.match_frame(var).genes)
+        let minimum = config.data.minimum_coverage;
+        Self::read_through(cells, place, config, |var| table.find(var, minimum, place))
     }
 
     /// Take the labelled cells of a file and find their genes by `find`.
     ///
     /// # Errors
-    /// As [`Labelled::read`].
+    /// As [`Labelled::read`], and those of `find`.
     pub fn read_through(
         cells: &Cells,
         place: &str,
         config: &Config,
-        find: impl FnOnce(&Frame) -> GeneMatch,
+        find: impl FnOnce(&Frame) -> Result<GeneMatch>,
     ) -> Result<Self> {
         let labels = read_labels(cells, place, config)?;
         let layer = Some(config.data.layer.as_str()).filter(|layer| !layer.is_empty());
         let chosen = choose(cells, layer)?;
-        let matched = find(chosen.var);
+        let matched = find(chosen.var)?;
         matched.coverage.require(config.data.minimum_coverage, place)?;
         let matrix = chosen.matrix.select_rows(&labels.rows);
         let group = config.split.group.as_deref();

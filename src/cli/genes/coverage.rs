@@ -52,9 +52,10 @@ impl CoverageArgs {
         } else {
             println!("{coverage}");
         }
+        let place = self.data.display().to_string();
         match self.homologs {
-            Some(_) => coverage.require(MINIMUM_SHARE, self.data.display()),
-            None => check_species(&self.data, &matched.names, table.species, &coverage),
+            Some(_) => coverage.require(MINIMUM_SHARE, place),
+            None => check_species(&place, &matched.names, table.species, &coverage, MINIMUM_SHARE),
         }
     }
 }
