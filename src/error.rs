@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// Training met a number that is not finite. Exit code 1.
     #[error(
-        "step {step}: the {what} is not finite (cells {cells}); lower train.learning_rate or look at these cells"
+        "step {step}: the {what} is not finite, nor was the step before (cells {cells}); lower train.learning_rate or look at these cells"
     )]
     NotFinite {
         /// The optimiser step, from 1.

@@ -48,6 +48,11 @@ pub struct MicroStep {
 }
 
 impl<B: Backend> Annotator<B> {
+    /// The device that it is on.
+    pub fn device(&self) -> B::Device {
+        self.tokens.device()
+    }
+
     /// Put a body behind a token source whose instruction, if it is a LLaMA, comes from it.
     pub fn new(body: Body<B>, tokens: TokenSource<B>) -> Self {
         Self { body, tokens }
@@ -110,14 +115,14 @@ impl<B: Backend> Annotator<B> {
         cells: &PackedCells,
         pooled: Option<&Tensor<B, 2>>,
     ) -> Readout {
-        let genes = self.tokens.gene_tokens(cells);
+        let genes = self.tokens.project(&trainable.projection, cells, |table| table);
         let states = match &self.body {
             Body::Llama(backbone) => {
                 let instruction = self.tokens.instruction();
                 let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
                 backbone.forward(x0, &lengths)
             }
-            Body::MeanPool { .. } => mean_of_cells(trainable.projection.forward(genes), cells),
+            Body::MeanPool { .. } => mean_of_cells(genes, cells),
         };
         let features = match pooled {
             None => states,
@@ -135,13 +140,15 @@ impl<B: Backend> Annotator<B> {
     ///
     /// The backbone is on no tape. With `x0` its input and `g = ∂loss/∂x0` from
     /// [`Llama::backward_input`], the surrogate `Σ x0 · g` has the loss's own gradient with respect to
-    /// projection and class token.
+    /// projection and class token. `g` enters the backbone multiplied by `scale` and leaves it divided by it:
+    /// a backbone in half precision would round what is small to nothing.
     pub fn gradients<A: AutodiffBackend<InnerBackend = B>>(
         &self,
         trainable: &Trainable<A>,
         cells: &PackedCells,
         targets: &[usize],
         weights: &[f32],
+        scale: f32,
     ) -> MicroStep {
         let pool = trainable.pool.as_ref().map(|pool| {
             let measured = &cells.measured;
@@ -160,6 +167,8 @@ impl<B: Backend> Annotator<B> {
             let value = ElementConversion::elem::<f64>(loss.clone().into_scalar());
             (loss, value)
         };
+        let project =
+            || self.tokens.project(&trainable.projection, cells, Tensor::<A, 2>::from_inner);
         let backbone = match &self.body {
             Body::Llama(backbone) if !cells.lengths.is_empty() => backbone,
             Body::Llama(_) | Body::MeanPool { .. } => {
@@ -168,19 +177,15 @@ impl<B: Backend> Annotator<B> {
                         [targets.len(), self.hidden_size()],
                         &self.tokens.device(),
                     )),
-                    false => {
-                        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
-                        mean_of_cells(trainable.projection.forward(genes), cells)
-                    }
+                    false => mean_of_cells(project(), cells),
                 };
                 let (loss, value) = loss_of(states);
                 let gradients = GradientsParams::from_grads(loss.backward(), trainable);
                 return MicroStep { gradients, loss: value };
             }
         };
-        let genes = Tensor::<A, 2>::from_inner(self.tokens.gene_tokens(cells));
         let instruction = self.tokens.instruction().map(Tensor::<A, 2>::from_inner);
-        let (x0, lengths) = self.tokens.sequences(trainable, genes, instruction, cells);
+        let (x0, lengths) = self.tokens.sequences(trainable, project(), instruction, cells);
         let (states, saved) = backbone.forward_save(x0.clone().inner(), &lengths);
 
         let states = Tensor::<A, 2>::from_inner(states).require_grad();
@@ -190,7 +195,10 @@ impl<B: Backend> Annotator<B> {
         let g_states = states.grad(&head).unwrap_or_else(|| states.clone().inner().zeros_like());
         gradients.accumulate(trainable, GradientsParams::from_grads(head, trainable));
 
-        let g_x0 = backbone.backward_input(g_states, saved);
+        let g_x0 = match scale {
+            1.0 => backbone.backward_input(g_states, saved),
+            scale => backbone.backward_input(g_states * scale, saved) / scale,
+        };
         let surrogate = (x0 * Tensor::from_inner(g_x0)).sum().backward();
         gradients.accumulate(trainable, GradientsParams::from_grads(surrogate, trainable));
         MicroStep { gradients: gradients.grads(), loss: value }

@@ -82,8 +82,19 @@ impl MlpConfig {
 impl<B: Backend> Mlp<B> {
     /// Apply the stack to each row of `input`, `[rows, input_size]`.
     pub fn forward(&self, input: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.after_first(self.layers[0].forward(input))
+    }
+
+    /// The first layer's weights `[input_size, hidden_size]` and bias `[hidden_size]`, for one whose input is
+    /// made of parts that recur.
+    pub(crate) fn first(&self) -> (Tensor<B, 2>, Option<Tensor<B, 1>>) {
+        let first = &self.layers[0];
+        (first.weight.val(), first.bias.as_ref().map(Param::val))
+    }
+
+    /// Apply the other layers to what the first one gave, `[rows, hidden_size]`.
+    pub(crate) fn after_first(&self, mut hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         let last = self.layers.len() - 1;
-        let mut hidden = self.layers[0].forward(input);
         for (index, layer) in self.layers.iter().enumerate().skip(1) {
             hidden = match self.norms.get(index - 1) {
                 None => layer.forward(silu(hidden)),

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::mlp::normal;
+use crate::mlp::{Mlp, normal};
 use crate::trainable::Trainable;
 
 /// What a gene token is made of, before the projection.
@@ -157,42 +157,63 @@ impl<B: Backend> TokenSource<B> {
         self.instruction.as_ref().map_or(0, |instruction| instruction.dims()[0])
     }
 
-    /// The gene tokens of `cells` before projection, `[gene tokens of all cells, token_size]`; one that no
-    /// cell has where none has any.
-    pub fn gene_tokens(&self, cells: &PackedCells) -> Tensor<B, 2> {
-        let device = self.device();
+    /// Project the gene tokens of `cells`, `[gene tokens of all cells, hidden_size]`; one that no cell has
+    /// where none has any. `lift` brings the frozen tables onto the projection's tape.
+    ///
+    /// A token is made of a gene and a rank, and so is what the first layer makes of it:
+    /// `W (e ⊕ p) + b = W_e e + W_p p + b`. Each gene and each rank is multiplied once, however many tokens
+    /// have it.
+    pub fn project<A: Backend>(
+        &self,
+        projection: &Mlp<A>,
+        cells: &PackedCells,
+        lift: impl Fn(Tensor<B, 2>) -> Tensor<A, 2>,
+    ) -> Tensor<A, 2> {
+        let (weight, bias) = projection.first();
+        let device = weight.device();
+        let [_, hidden_size] = weight.dims();
         if cells.genes.is_empty() {
-            return Tensor::zeros([1, self.token_size()], &device);
+            return Tensor::zeros([1, hidden_size], &device);
         }
-        let genes = self.embeddings(&cells.genes, cells.noise);
-        match self.combine {
+        let (distinct, of_token) = distinct(&cells.genes);
+        let of_embeddings = weight.clone().narrow(0, 0, self.dim());
+        let genes = lift(self.embeddings(&distinct, cells.noise)).matmul(of_embeddings);
+        let genes = genes.select(0, integers(&of_token, &device));
+        let of_ranks = |weight: Tensor<A, 2>| {
+            let ranks = cells.lengths.iter().copied().max().unwrap_or(0);
+            let of_token: Vec<u32> =
+                cells.lengths.iter().flat_map(|&length| 0..length as u32).collect();
+            let encoding = lift(self.encoding.clone().narrow(0, 0, ranks));
+            encoding.matmul(weight).select(0, integers(&of_token, &device))
+        };
+        let tokens = match self.combine {
             Combine::None => genes,
             Combine::Multiply => {
                 let values = TensorData::new(cells.values.clone(), [cells.values.len(), 1]);
-                genes * Tensor::<B, 2>::from_data(values, &device)
+                genes * Tensor::<A, 2>::from_data(values, &device)
             }
-            Combine::ConcatPe => Tensor::cat(vec![genes, self.ranks(cells, &device)], 1),
-            Combine::AddPe => genes + self.ranks(cells, &device),
-        }
+            Combine::ConcatPe => {
+                genes + of_ranks(weight.narrow(0, self.dim(), self.token_size() - self.dim()))
+            }
+            Combine::AddPe => genes + of_ranks(weight),
+        };
+        projection.after_first(match bias {
+            Some(bias) => tokens + bias.unsqueeze(),
+            None => tokens,
+        })
     }
 
-    fn ranks(&self, cells: &PackedCells, device: &B::Device) -> Tensor<B, 2> {
-        let ranks: Vec<u32> = cells.lengths.iter().flat_map(|&length| 0..length as u32).collect();
-        self.encoding.clone().select(0, integers(&ranks, device))
-    }
-
-    /// Lay projected gene tokens, instruction and class token out as sequences.
+    /// Lay gene tokens, `projected`, instruction and class token out as sequences.
     ///
     /// Returns `[cells, tokens, hidden_size]`, right padded with zeros, and each cell's own number of
     /// tokens. Only gene tokens that exist are ever projected: pads are added here.
     pub fn sequences<A: Backend>(
         &self,
         trainable: &Trainable<A>,
-        gene_tokens: Tensor<A, 2>,
+        projected: Tensor<A, 2>,
         instruction: Option<Tensor<A, 2>>,
         cells: &PackedCells,
     ) -> (Tensor<A, 3>, Vec<usize>) {
-        let projected = trainable.projection.forward(gene_tokens);
         let [genes, hidden_size] = projected.dims();
         let words = self.words();
         let device = projected.device();
@@ -230,6 +251,19 @@ impl<B: Backend> TokenSource<B> {
     pub fn instruction(&self) -> Option<Tensor<B, 2>> {
         self.instruction.clone()
     }
+}
+
+/// The genes of `tokens`, each once, and for each token which of them it has.
+fn distinct(tokens: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let (mut genes, mut rows) = (Vec::new(), HashMap::new());
+    let of_token = tokens.iter().map(|&gene| {
+        *rows.entry(gene).or_insert_with(|| {
+            genes.push(gene);
+            genes.len() as u32 - 1
+        })
+    });
+    let of_token = of_token.collect();
+    (genes, of_token)
 }
 
 fn integers<B: Backend>(values: &[u32], device: &B::Device) -> Tensor<B, 1, Int> {

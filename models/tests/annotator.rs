@@ -159,9 +159,9 @@ fn follows_its_loss(annotator: &Annotator<B>, trainable: &Trainable<A>, parts: &
     let (cells, targets, weights) = (noisy_cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
     let loss = |parameters: Vec<NamedParameter>| {
         let moved = write_parameters(trainable.clone(), parameters).unwrap();
-        annotator.gradients(&moved, &cells, &targets, &weights).loss
+        annotator.gradients(&moved, &cells, &targets, &weights, 1.0).loss
     };
-    let step = annotator.gradients(trainable, &cells, &targets, &weights);
+    let step = annotator.gradients(trainable, &cells, &targets, &weights, 1.0);
     let norm = global_norm(trainable, &step.gradients);
     assert!(norm > 1e-3, "no gradient to compare");
 
@@ -240,7 +240,8 @@ fn without_a_llama_the_head_reads_the_mean_of_the_projected_genes() {
         let expected: Vec<f32> = match length {
             0 => vec![0.0; 16],
             _ => {
-                let tokens = reader.projection.forward(pooled.tokens().gene_tokens(&genes));
+                let tokens = pooled.tokens().embeddings(&genes.genes, None);
+                let tokens = reader.projection.forward(tokens);
                 tokens.mean_dim(0).into_data().into_vec().unwrap()
             }
         };
@@ -248,6 +249,50 @@ fn without_a_llama_the_head_reads_the_mean_of_the_projected_genes() {
             assert!((a - b).abs() < 1e-5, "cell {cell}: {a} against {b}");
         }
     }
+}
+
+#[test]
+fn a_gene_is_projected_once_as_if_for_each_of_its_tokens() {
+    let cells = noisy_cells();
+    for combine in [Combine::ConcatPe, Combine::Multiply, Combine::AddPe, Combine::None] {
+        let annotator = annotator(combine, Order::CellsInstructionCls);
+        let (_, trainable) = trainable(&annotator, MlpKind::Residual);
+        let reader = for_reading(&trainable);
+        let found = annotator.tokens().project(&reader.projection, &cells, |table| table);
+
+        // The tables that `annotator` was made of.
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let _embeddings = matrix(GENES, 6, &mut rng);
+        let encoding = matrix(16, if combine == Combine::AddPe { 6 } else { 4 }, &mut rng);
+        let ranks: Vec<i32> = cells.lengths.iter().flat_map(|&length| 0..length as i32).collect();
+        let device = Default::default();
+        let ranks = encoding.select(0, Tensor::from_data(TensorData::new(ranks, [14]), &device));
+        let genes = annotator.tokens().embeddings(&cells.genes, cells.noise);
+        let tokens = match combine {
+            Combine::ConcatPe => Tensor::cat(vec![genes, ranks], 1),
+            Combine::AddPe => genes + ranks,
+            Combine::None => genes,
+            Combine::Multiply => {
+                genes * Tensor::from_data(TensorData::new(cells.values.clone(), [14, 1]), &device)
+            }
+        };
+        let expected = reader.projection.forward(tokens);
+        let apart: f32 = (found - expected).abs().max().into_scalar();
+        assert!(apart < 1e-4, "{combine:?}: {apart}");
+    }
+}
+
+#[test]
+fn a_scale_on_the_way_through_the_backbone_leaves_the_gradients_as_they_are() {
+    let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
+    let (_, trainable) = trainable(&annotator, MlpKind::Residual);
+    let (cells, targets, weights) = (cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
+    let gradients = |scale| {
+        let step = annotator.gradients(&trainable, &cells, &targets, &weights, scale);
+        step.gradients.get::<B, 1>(trainable.cls.id).unwrap().into_data()
+    };
+    // A power of two changes no digit.
+    assert_eq!(gradients(1.0), gradients(65_536.0));
 }
 
 #[test]
@@ -275,8 +320,8 @@ fn micro_batches_add_up_to_the_batch() {
     let annotator = annotator(Combine::ConcatPe, Order::CellsInstructionCls);
     let (_, trainable) = trainable(&annotator, MlpKind::Residual);
     let (cells, targets, weights) = (noisy_cells(), [0, 2, 1], [0.2f32, 0.5, 0.3]);
-    let whole = annotator.gradients(&trainable, &cells, &targets, &weights);
-    let quiet = annotator.gradients(&trainable, &self::cells(), &targets, &weights);
+    let whole = annotator.gradients(&trainable, &cells, &targets, &weights, 1.0);
+    let quiet = annotator.gradients(&trainable, &self::cells(), &targets, &weights, 1.0);
     assert!((quiet.loss - whole.loss).abs() > 1e-4, "noise is part of what is learned from");
     let mut accumulated = burn::optim::GradientsAccumulator::new();
     let mut loss = 0.0;
@@ -286,6 +331,7 @@ fn micro_batches_add_up_to_the_batch() {
             &only(&cells, cell),
             &targets[cell..=cell],
             &weights[cell..=cell],
+            1.0,
         );
         loss += part.loss;
         accumulated.accumulate(&trainable, part.gradients);

@@ -86,9 +86,9 @@ pub(super) struct SettingArgs {
 /// What a run may use of the machine.
 #[derive(Debug, Args)]
 pub(super) struct MachineArgs {
-    /// Device: auto, cpu, cuda[:N] or wgpu[:N].
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// Device: auto, cpu, cuda[:N] or wgpu[:N]; for training several of a kind, as cuda:0,cuda:1.
+    #[arg(long, default_value = "auto", value_delimiter = ',', value_name = "DEVICE")]
+    device: Vec<DeviceChoice>,
     /// Threads of the CPU; all cores unless said.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -104,16 +104,45 @@ impl SettingArgs {
     pub(super) fn device(&self) -> Result<Device> {
         self.machine.device()
     }
+
+    /// The devices of this run, at least one, probed; the threads are set.
+    pub(super) fn devices(&self) -> Result<Vec<Device>> {
+        self.machine.devices()
+    }
 }
 
 impl MachineArgs {
     /// The device of this run, probed; the threads are set.
+    ///
+    /// # Errors
+    /// More than one device.
     pub(super) fn device(&self) -> Result<Device> {
+        match self.devices()?[..] {
+            [device] => Ok(device),
+            _ => Err(Error::input(
+                "--device",
+                "one device",
+                format!("{}", self.device.len()),
+                "name one; several work together in `screader train` alone",
+            )),
+        }
+    }
+
+    fn devices(&self) -> Result<Vec<Device>> {
         if let Some(threads) = self.threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global().map_err(
                 |error| Error::input("--threads", "a number of threads", error, "leave it out"),
             )?;
         }
-        self.device.resolve()
+        let devices = self.device.iter().map(|device| device.resolve());
+        let devices: Vec<Device> = devices.collect::<Result<_>>()?;
+        let twice = devices.iter().enumerate().find(|(at, device)| devices[..*at].contains(device));
+        match twice {
+            None => Ok(devices),
+            Some((_, device)) => {
+                let expected = "each device once";
+                Err(Error::input("--device", expected, format!("{device} twice"), "name it once"))
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::backbone::Backbone;
 use crate::cells::Cells;
 use crate::config::Config;
 use crate::demo;
-use crate::device::{Device, on_device};
+use crate::device::{Device, beside, on_device};
 use crate::embed::EmbeddingTable;
 use crate::genes::Species;
 use crate::infer::TrainedAnnotator;
@@ -39,6 +39,7 @@ use crate::{Error, Result};
   screader train --species mouse
   screader train --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone checkpoints/TinyLlama-1.1B
   screader train --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone random --set train.steps=3000
+  screader train --data cells.h5ad --label cell_type --genes mouse.safetensors --backbone checkpoints/llama-2-7b --device cuda:0,cuda:1
   screader train --out runs/islets --resume")]
 pub(super) struct TrainArgs {
     /// Species of the demo; with --data, what the gene table must be of.
@@ -74,7 +75,8 @@ struct Plan {
     backbone: Backbone,
     folder: PathBuf,
     resume: Option<Checkpoint>,
-    device: Device,
+    /// At least one, all of one kind.
+    devices: Vec<Device>,
 }
 
 impl TrainArgs {
@@ -83,11 +85,11 @@ impl TrainArgs {
         let plan = self.plan()?;
         let task = Task::prepare(&plan.labelled, plan.table.genes.len(), &plan.config)?;
         plan.announce(&task);
-        on_device!(plan.device, B, device => plan.train::<burn::backend::Autodiff<B>>(task, &device))
+        on_device!(plan.devices[0], B, device => plan.train::<burn::backend::Autodiff<B>>(task, &device))
     }
 
     fn plan(self) -> Result<Plan> {
-        let device = self.settings.device()?;
+        let devices = self.settings.devices()?;
         let folder = self.folder();
         self.refuse_overwriting(&folder)?;
         let resume = self.interrupted(&folder)?;
@@ -112,7 +114,7 @@ impl TrainArgs {
         };
         let labelled = Labelled::read(&cells, &source.to_string(), &table, &config)?;
         let demo = matches!(source, Source::Demo { .. }).then_some(cells);
-        Ok(Plan { config, source, labelled, demo, table, backbone, folder, resume, device })
+        Ok(Plan { config, source, labelled, demo, table, backbone, folder, resume, devices })
     }
 
     fn folder(&self) -> PathBuf {
@@ -224,13 +226,15 @@ impl Plan {
     fn train<A: AutodiffBackend>(mut self, mut task: Task, device: &A::Device) -> Result<()> {
         let (config, backbone) = (&mut self.config, &self.backbone);
         let side_by_side =
-            make_room::<A::InnerBackend>(config, &task, backbone, self.device, device)?;
-        let annotator =
-            self.backbone.annotator::<A::InnerBackend>(&self.table, &self.config, device)?;
-        let sizes = self.config.model.trainable(&annotator, task.classes.len());
+            make_room::<A::InnerBackend>(config, &task, backbone, &self.devices, device)?;
+        let annotators = self.annotators::<A::InnerBackend>(device)?;
+        let annotator = &annotators[0];
+        let sizes = self.config.model.trainable(annotator, task.classes.len());
         eprintln!("trained   {} of the numbers; the backbone is frozen", sizes.num_params());
         let (precision, kernels) = (annotator.precision(), annotator.kernels());
-        eprintln!("device    {}, the backbone in {precision} by {kernels}", self.device);
+        let names: Vec<String> = self.devices.iter().map(Device::to_string).collect();
+        let names = names.join(" and ");
+        eprintln!("device    {names}, the backbone in {precision} by {kernels}");
         let trainable: Trainable<A> =
             sizes.init(self.config.train.seed, annotator.token_scale()?, device);
 
@@ -238,7 +242,7 @@ impl Plan {
         let run = Run::<A> {
             config: &self.config,
             task: &task,
-            annotator: &annotator,
+            annotators: &annotators,
             card: self.card(&task, sizes),
             folder: &self.folder,
             quiet: false,
@@ -246,13 +250,23 @@ impl Plan {
         };
         let mut best = run.fit(trainable, device, self.resume.clone())?;
         let trainable = best.trainable::<A::InnerBackend>(device)?;
-        settle(&mut best, &mut task, &annotator, &trainable)?;
+        settle(&mut best, &mut task, annotator, &trainable)?;
         if let Some(calibration) = &best.card.calibration {
             eprintln!("confidence {calibration}");
             best.save(&self.folder.join("best"))?;
         }
-        self.compare(&task, &annotator, &best, &trainable)?;
-        self.annotate(best, annotator, device)
+        self.compare(&task, annotator, &best, &trainable)?;
+        self.annotate(best, annotators, device)
+    }
+
+    /// Put the frozen network on each device; `first` is the handle of the first.
+    fn annotators<B: Backend>(&self, first: &B::Device) -> Result<Vec<Annotator<B>>> {
+        let mut handles = vec![first.clone()];
+        for device in &self.devices[1..] {
+            handles.push(beside::<B>(self.devices[0], *device)?);
+        }
+        let on = |handle| self.backbone.annotator::<B>(&self.table, &self.config, handle);
+        handles.iter().map(on).collect()
     }
 
     fn begin_folder(&self) -> Result<()> {
@@ -307,9 +321,11 @@ impl Plan {
     fn annotate<B: Backend>(
         self,
         best: Checkpoint,
-        annotator: Annotator<B>,
+        mut annotators: Vec<Annotator<B>>,
         device: &B::Device,
     ) -> Result<()> {
+        let annotator = annotators.swap_remove(0);
+        drop(annotators);
         let input = match (&self.source, &self.demo) {
             (Source::File { path }, _) => path.clone(),
             (Source::Demo { .. }, cells) => {

@@ -1,5 +1,12 @@
 //! From a device to the burn backend that runs on it.
 
+use std::any::Any;
+
+use burn::tensor::backend::{Backend, BackendTypes};
+
+use super::Device;
+use crate::{Error, Result};
+
 /// Run generic code on the backend of a device: `on_device!(device, B, handle => train::<B>(&handle))`.
 ///
 /// In the expression, `B` is the backend and `handle` its device. The expression must be a
@@ -34,12 +41,32 @@ macro_rules! on_device {
 
 pub(crate) use on_device;
 
+/// The handle of `device` on backend `B`, on which another device, `first`, is already.
+///
+/// # Errors
+/// A device of another backend, and as [`on_device`].
+pub(crate) fn beside<B: Backend>(first: Device, device: Device) -> Result<B::Device> {
+    let handle: Box<dyn Any> = match device {
+        Device::Cpu => Box::new(<burn::backend::Flex as BackendTypes>::Device::default()),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(number) => Box::new(burn_cuda::CudaDevice::new(number)),
+        #[cfg(feature = "wgpu")]
+        Device::Wgpu(number) => Box::new(super::wgpu_address(number)?),
+        #[allow(unreachable_patterns)] // with both features every device is above
+        other => return Err(super::not_built(other)),
+    };
+    handle.downcast().map(|handle| *handle).map_err(|_| {
+        let remedy = "name devices of one kind, as cuda:0,cuda:1";
+        Error::input(format!("--device {device}"), format!("one like {first}"), device, remedy)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Tensor, backend::Backend};
+    use burn::tensor::Tensor;
 
-    use crate::Result;
-    use crate::device::{Device, DeviceChoice};
+    use super::*;
+    use crate::device::DeviceChoice;
 
     fn sum<B: Backend>(device: &B::Device) -> Result<f32> {
         Ok(Tensor::<B, 1>::from_floats([1.0, 2.0, 4.0], device).sum().into_scalar_f32())

@@ -12,7 +12,7 @@ use screader_kernels::driver::{CudaDriver, VulkanDevice, VulkanKind};
 
 use crate::{Error, Result};
 
-pub(crate) use backend::on_device;
+pub(crate) use backend::{beside, on_device};
 pub use memory::{Format, Plan, Shape};
 pub use survey::{CudaFound, DeviceMemory, GpuFound, Survey, VulkanFound, available_memory};
 

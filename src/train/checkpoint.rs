@@ -18,6 +18,7 @@ use crate::embed::EmbeddingTable;
 use crate::genes::Species;
 use crate::rank::GeneStatistics;
 use crate::train::calibrate::Calibration;
+use crate::train::loss_scale::LossScale;
 use crate::{Error, Result};
 
 /// How far training has come.
@@ -37,6 +38,9 @@ pub struct Progress {
     pub looks_without_gain: usize,
     /// Whether training has ended, by its last step or early.
     pub finished: bool,
+    /// The scale of gradients, and how many steps were left out.
+    #[serde(default)]
+    pub scale: LossScale,
 }
 
 /// What an annotator is, apart from its tensors.

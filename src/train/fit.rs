@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::backend::AutodiffBackend;
 use screader_models::adamw::{AdamWConfig, global_norm};
@@ -14,6 +15,7 @@ use super::batches::{Batches, MicroBatch, Sight, micro_batches, pack_in_sight};
 use super::checkpoint::{Card, Checkpoint, Progress};
 use super::evaluate::{Evaluation, evaluate};
 use super::journal::Journal;
+use super::loss_scale::{LossScale, Verdict};
 use super::schedule::{learning_rate, total_steps};
 use super::task::Task;
 use crate::config::{ClassWeights, Config};
@@ -25,15 +27,16 @@ pub struct Run<'a, A: AutodiffBackend> {
     pub config: &'a Config,
     /// Labelled, ranked and split cells.
     pub task: &'a Task,
-    /// The frozen network.
-    pub annotator: &'a Annotator<A::InnerBackend>,
+    /// The frozen network on each device that takes a share of the micro-batches; what trains, and the
+    /// optimiser, are on the first.
+    pub annotators: &'a [Annotator<A::InnerBackend>],
     /// What the checkpoints say of themselves.
     pub card: Card,
     /// Folder of the run: `best/`, `last/`, `metrics.jsonl`.
     pub folder: &'a Path,
     /// Whether to say nothing on the terminal, where somebody else tells how far it is.
     pub quiet: bool,
-    /// Micro-batches that may run side by side: [`super::room::make_room`].
+    /// Micro-batches that may run side by side on a device: [`super::room::make_room`].
     pub side_by_side: usize,
 }
 
@@ -41,8 +44,8 @@ impl<A: AutodiffBackend> Run<'_, A> {
     /// Train `trainable` from the start, or from `resume`; returns the best checkpoint.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] at the first loss or gradient that is not a number; the last good checkpoint
-    /// stays.
+    /// [`Error::NotFinite`] where one step after the other has a loss or a gradient that is not a number; the
+    /// last good checkpoint stays.
     pub fn fit(
         &self,
         trainable: Trainable<A>,
@@ -53,11 +56,13 @@ impl<A: AutodiffBackend> Run<'_, A> {
         let total = total_steps(train, split.train.len());
         let mut optimizer = self.optimizer().init::<A::InnerBackend>();
         let (mut trainable, mut progress) = match resume {
-            None => (trainable, Progress::start(total)),
+            None => {
+                (trainable, Progress::start(total, LossScale::of(self.annotators[0].precision())))
+            }
             Some(checkpoint) => {
                 let trainable = checkpoint.trainable(device)?;
                 let moments = checkpoint.optimizer.unwrap_or_default();
-                optimizer.restore(checkpoint.progress.step, moments, device);
+                optimizer.restore(checkpoint.progress.taken(), moments, device);
                 (trainable, checkpoint.progress)
             }
         };
@@ -69,13 +74,18 @@ impl<A: AutodiffBackend> Run<'_, A> {
             let step = progress.step + 1;
             let started = Instant::now();
             let batch = batches.of_step(step);
-            let (gradients, loss) = self.gradients(&trainable, &batch, step);
+            let (gradients, loss) = self.gradients(&trainable, &batch, step, &progress.scale);
             let norm = global_norm(&trainable, &gradients);
-            self.refuse_not_finite(step, loss, norm, &batch)?;
-            let rate = learning_rate(train, step, total);
-            trainable = optimizer.step(rate, trainable, gradients, norm);
             progress.step = step;
-            journal.step(step, loss, rate, norm, batch.len(), started.elapsed())?;
+            match progress.scale.judge(loss, norm) {
+                Verdict::Take => {
+                    let rate = learning_rate(train, step, total);
+                    trainable = optimizer.step(rate, trainable, gradients, norm);
+                    journal.step(step, loss, rate, norm, batch.len(), started.elapsed())?;
+                }
+                Verdict::Skip(what) => journal.skipped(step, what, &progress.scale)?,
+                Verdict::Stop(what) => return Err(self.not_finite(step, what, &batch)),
+            }
 
             let last_step = step == total;
             if last_step || step.is_multiple_of(train.evaluate_every) {
@@ -114,6 +124,7 @@ impl<A: AutodiffBackend> Run<'_, A> {
         trainable: &Trainable<A>,
         batch: &[usize],
         step: usize,
+        scale: &LossScale,
     ) -> (burn::optim::GradientsParams, f64) {
         let train = &self.config.train;
         let weight = |cell: usize| match train.class_weights {
@@ -128,40 +139,75 @@ impl<A: AutodiffBackend> Run<'_, A> {
             seed: train.seed,
             step,
         };
-        let micro_step = |trainable: &Trainable<A>, batch: &MicroBatch| {
+        let micro_step = |annotator: &Annotator<_>,
+                          trainable: &Trainable<A>,
+                          batch: &MicroBatch| {
             let MicroBatch { cells, read } = batch;
             let packed = pack_in_sight(cells, *read, &self.task.readable, sight);
             let targets: Vec<usize> = cells.iter().map(|&cell| self.task.labels[cell]).collect();
             let weights: Vec<f32> = cells.iter().map(|&cell| weight(cell) / whole).collect();
-            self.annotator.gradients(trainable, &packed, &targets, &weights)
+            annotator.gradients(trainable, &packed, &targets, &weights, scale.factor)
         };
         // Batches come in a random order, so the first cells are any.
         let read = (train.backbone_share * batch.len() as f64).ceil() as usize;
         let micro_batches =
             micro_batches(batch, read, &self.task.readable.ranked, train.micro_batch_size);
-        // Summed in the order of the micro-batches, however many ran side by side.
+        // Summed in the order of the micro-batches, wherever and however many ran side by side.
         let mut gradients = GradientsAccumulator::new();
         let mut loss = 0.0;
-        let threads = self.side_by_side;
-        for micro in side_by_side(trainable, &micro_batches, threads, micro_step) {
-            gradients.accumulate(trainable, micro.gradients);
+        let device = self.annotators[0].device();
+        for micro in self.side_by_side(trainable, &micro_batches, micro_step) {
+            gradients.accumulate(trainable, micro.gradients.to_device(&device, trainable));
             loss += micro.loss;
         }
         (gradients.grads(), loss)
     }
 
-    fn refuse_not_finite(&self, step: usize, loss: f64, norm: f64, batch: &[usize]) -> Result<()> {
-        let what = match (loss.is_finite(), norm.is_finite()) {
-            (true, true) => return Ok(()),
-            (false, _) => "loss",
-            (true, false) => "gradient",
+    /// Take the micro-steps of one batch, on every device some: on the processor several side by side, since
+    /// much of each runs on one core; on a GPU one after the other, since each fills its memory. The answers
+    /// come in the order of `batches`.
+    ///
+    /// The threads are no workers of rayon's pool. A worker that waits for its share of a product takes up other
+    /// work meanwhile; were that another micro-step, it would wait for autodiff's lock, which it holds itself.
+    fn side_by_side(
+        &self,
+        trainable: &Trainable<A>,
+        batches: &[MicroBatch],
+        micro_step: impl Fn(&Annotator<A::InnerBackend>, &Trainable<A>, &MicroBatch) -> MicroStep + Sync,
+    ) -> Vec<MicroStep> {
+        let threads = (self.side_by_side * self.annotators.len()).min(batches.len());
+        if threads < 2 {
+            let first = &self.annotators[0];
+            return batches.iter().map(|batch| micro_step(first, trainable, batch)).collect();
+        }
+        let share = |thread: usize| {
+            let annotator = &self.annotators[thread % self.annotators.len()];
+            // A tape of its own: tapes that share a parameter share a lock.
+            let own = on_own_tape(&trainable.clone().fork(&annotator.device()));
+            let micro_step = &micro_step;
+            move || -> Vec<MicroStep> {
+                let own_batches = batches.iter().skip(thread).step_by(threads);
+                own_batches.map(|batch| micro_step(annotator, &own, batch)).collect()
+            }
         };
+        let shares: Vec<Vec<MicroStep>> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|thread| scope.spawn(share(thread))).collect();
+            let finished = running.into_iter().map(|thread| thread.join());
+            finished
+                .map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+        (0..batches.len()).filter_map(|batch| shares[batch % threads].next()).collect()
+    }
+
+    fn not_finite(&self, step: usize, what: &'static str, batch: &[usize]) -> Error {
         let names = batch.iter().take(5).map(|&cell| self.task.names[cell].as_str());
         let mut cells = names.collect::<Vec<_>>().join(", ");
         if batch.len() > 5 {
             cells.push_str(&format!(" and {} more", batch.len() - 5));
         }
-        Err(Error::NotFinite { step, what, cells })
+        Error::NotFinite { step, what, cells }
     }
 
     fn validate(&self, trainable: &Trainable<A>) -> Result<Option<Evaluation>> {
@@ -170,7 +216,7 @@ impl<A: AutodiffBackend> Run<'_, A> {
             return Ok(None);
         }
         let (reader, size) = (for_reading(trainable), self.config.train.micro_batch_size);
-        evaluate(self.annotator, &reader, self.task, cells, size, 1.0).map(Some)
+        evaluate(&self.annotators[0], &reader, self.task, cells, size, 1.0).map(Some)
     }
 
     fn checkpoint(
@@ -191,48 +237,8 @@ impl<A: AutodiffBackend> Run<'_, A> {
     }
 }
 
-/// Take the micro-steps of one batch, at most `threads` side by side: on the processor several, since much of
-/// each runs on one core; on a GPU one after the other, since each fills its memory. The answers come in the
-/// order of `batches`.
-///
-/// The threads are no workers of rayon's pool. A worker that waits for its share of a product takes up other
-/// work meanwhile; were that another micro-step, it would wait for autodiff's lock, which it holds itself.
-fn side_by_side<A: AutodiffBackend>(
-    trainable: &Trainable<A>,
-    batches: &[MicroBatch],
-    threads: usize,
-    micro_step: impl Fn(&Trainable<A>, &MicroBatch) -> MicroStep + Sync,
-) -> Vec<MicroStep> {
-    let threads = threads.min(batches.len());
-    if threads < 2 {
-        return batches.iter().map(|batch| micro_step(trainable, batch)).collect();
-    }
-    let share = |thread: usize| {
-        // A tape of its own: tapes that share a parameter share a lock.
-        let own = on_own_tape(trainable);
-        let micro_step = &micro_step;
-        move || -> Vec<MicroStep> {
-            batches
-                .iter()
-                .skip(thread)
-                .step_by(threads)
-                .map(|cells| micro_step(&own, cells))
-                .collect()
-        }
-    };
-    let shares: Vec<Vec<MicroStep>> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(share(thread))).collect();
-        let finished = running.into_iter().map(|thread| thread.join());
-        finished
-            .map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
-    (0..batches.len()).filter_map(|batch| shares[batch % threads].next()).collect()
-}
-
 impl Progress {
-    fn start(total_steps: usize) -> Self {
+    fn start(total_steps: usize, scale: LossScale) -> Self {
         Self {
             step: 0,
             total_steps,
@@ -241,7 +247,13 @@ impl Progress {
             best_step: 0,
             looks_without_gain: 0,
             finished: false,
+            scale,
         }
+    }
+
+    /// Steps that the optimiser took.
+    fn taken(&self) -> usize {
+        self.step - self.scale.skipped
     }
 
     /// Take note of an evaluation: a higher macro-F1 is better, at equal macro-F1 a lower loss.

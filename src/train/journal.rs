@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::checkpoint::Progress;
 use super::evaluate::Evaluation;
+use super::loss_scale::LossScale;
 use crate::{Error, Result};
 
 /// The open journal of a run.
@@ -70,6 +71,18 @@ impl Journal {
         )
     }
 
+    /// Record a step that was left out, since its loss or gradient (`what`) is not finite.
+    pub fn skipped(&mut self, step: usize, what: &str, scale: &LossScale) -> Result<()> {
+        if !self.quiet {
+            let factor = scale.factor;
+            self.bar.suspend(|| {
+                eprintln!("step {step}: left out, its {what} is not finite (loss scale {factor})")
+            });
+        }
+        self.bar.set_position(step as u64);
+        self.line(json!({ "step": step, "skipped": what, "loss_scale": scale.factor }))
+    }
+
     /// Record one look at the validation cells.
     pub fn look(&mut self, step: usize, evaluation: &Evaluation, improved: bool) -> Result<()> {
         let mark = if improved { "best " } else { "" };
@@ -95,8 +108,12 @@ impl Journal {
         self.bar.finish_and_clear();
         let speed = self.cells as f64 / self.time.as_secs_f64().max(1e-9);
         if self.cells > 0 && !self.quiet {
+            let skipped = match progress.scale.skipped {
+                0 => String::new(),
+                skipped => format!(", {skipped} of them left out"),
+            };
             eprintln!(
-                "trained {} steps in {:.0} s ({speed:.0} cells/s), best at step {}",
+                "trained {} steps{skipped} in {:.0} s ({speed:.0} cells/s), best at step {}",
                 progress.step,
                 self.time.as_secs_f64(),
                 progress.best_step

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod fit;
 mod journal;
 pub mod labelled;
+pub mod loss_scale;
 pub mod novelty;
 pub mod result;
 pub mod room;

@@ -26,8 +26,8 @@ struct Request<'a> {
     side_by_side: u64,
 }
 
-/// Settle what `config` leaves open (`train.micro_batch_size = 0`, `model.recompute = "auto"`) by the memory of
-/// `device`, whose backend is `B`; returns how many micro-batches may run side by side.
+/// Settle what `config` leaves open (`train.micro_batch_size = 0`, `model.recompute = "auto"`) by the least memory
+/// of `devices`, the first of which is `on`; returns how many micro-batches may run side by side on each.
 ///
 /// # Errors
 /// [`Error::Input`] where the weights with a single cell do not fit.
@@ -35,10 +35,10 @@ pub fn make_room<B: burn::tensor::backend::Backend>(
     config: &mut Config,
     task: &Task,
     backbone: &Backbone,
-    device: Device,
+    devices: &[Device],
     on: &B::Device,
 ) -> Result<usize> {
-    let threads = match device {
+    let threads = match devices[0] {
         Device::Cpu => rayon::current_num_threads(),
         Device::Cuda(_) | Device::Wgpu(_) => 1,
     };
@@ -52,14 +52,20 @@ pub fn make_room<B: burn::tensor::backend::Backend>(
     // A word of the instruction has about as many tokens as it has letters in the worst of tokenizers.
     let tokens = genes + config.model.instruction.len() + 1;
     let survey = Survey::take();
-    let here = survey.devices().into_iter().find(|one| one.device == device);
+    let found = survey.devices();
+    // Software that plays a graphics card has the processor's memory.
+    let memory = |device: &Device| {
+        let here = found.iter().find(|one| one.device == *device);
+        here.map_or(survey.memory_available, |here| here.bytes)
+    };
+    let least = devices.iter().map(|device| (memory(device), *device));
+    let (memory, device) = least.min_by_key(|(memory, _)| *memory).unwrap_or((0, devices[0]));
     let request = Request {
         shape: &shape,
         format: Format::of(kernels.precision(), config.model.weights),
         tokens: tokens as u64,
         device,
-        // Software that plays a graphics card has the processor's memory.
-        memory: here.map_or(survey.memory_available, |here| here.bytes),
+        memory,
         side_by_side: threads as u64,
     };
     fit(config, &request)

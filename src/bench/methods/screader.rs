@@ -215,8 +215,9 @@ impl Fit<'_> {
     fn run<A: AutodiffBackend>(mut self, folder: &Path, device: &A::Device) -> Result<Outcome> {
         let began = Instant::now();
         let (task, backbone) = (&self.task, self.backbone);
+        let devices = [self.device];
         let side_by_side =
-            make_room::<A::InnerBackend>(&mut self.config, task, backbone, self.device, device)?;
+            make_room::<A::InnerBackend>(&mut self.config, task, backbone, &devices, device)?;
         let config = &self.config;
         let annotator = self.backbone.annotator::<A::InnerBackend>(self.table, config, device)?;
         let sizes = config.model.trainable(&annotator, self.task.classes.len());
@@ -225,18 +226,18 @@ impl Fit<'_> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let trainable = sizes.init(config.train.seed, annotator.token_scale()?, device);
         let task = &self.task;
-        let (annotator, quiet) = (&annotator, true);
-        let run = Run::<A> { config, task, annotator, card, folder, quiet, side_by_side };
+        let (annotators, quiet) = (std::slice::from_ref(&annotator), true);
+        let run = Run::<A> { config, task, annotators, card, folder, quiet, side_by_side };
         let mut best = run.fit(trainable, device, resume)?;
         let trainable = best.trainable::<A::InnerBackend>(device)?;
-        settle(&mut best, &mut self.task, annotator, &trainable)?;
+        settle(&mut best, &mut self.task, &annotator, &trainable)?;
         let fit_seconds = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
         if let Some(weights) = &best.statistics.weights {
             self.asked.by_genes = weights.log_probabilities(&self.asked.measured);
         }
-        let read = read_block(annotator, &trainable, &best, &self.asked, |_| {})?;
+        let read = read_block(&annotator, &trainable, &best, &self.asked, |_| {})?;
         Ok(Outcome {
             predicted: read.answers.iter().map(|answer| answer.class).collect(),
             confidence: read.answers.iter().map(|answer| answer.confidence).collect(),
